@@ -1,0 +1,157 @@
+//! The client: one per program, shared by all threads, cheap to clone.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ureq::http::Method;
+
+use crate::cancel::Cancel;
+use crate::completion::{Completion, Wanted};
+use crate::config::{Config, Settings};
+use crate::error::{Attempt, Error, Kind};
+use crate::exchange::{Exchange, Outgoing};
+use crate::refusal;
+use crate::request::{Mode, RequestBody};
+
+/// A client of one gateway with one key. Clones share connections; any thread may call at any time.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    settings: Settings,
+    exchange: Exchange,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base_url", &self.base_url()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client with this configuration; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// `config`, naming the option and how to mend it.
+    pub fn new(config: Config) -> Result<Client, Error> {
+        let settings = config.settings()?;
+        let exchange = Exchange::new(&settings);
+        Ok(Client(Arc::new(Inner { config, settings, exchange })))
+    }
+
+    /// A client with other limits, retries or header fields, over the same connections.
+    ///
+    /// `changes_json` is a JSON object of those options that can change per call.
+    ///
+    /// # Errors
+    ///
+    /// `config`, naming the option.
+    pub fn with(&self, changes_json: &str) -> Result<Client, Error> {
+        let config = self.0.config.clone().changed(Config::check_per_call(changes_json)?);
+        let mut settings = config.settings()?;
+        // Where the key and the address come from the environment, they stay what they were.
+        settings.base_url = self.0.settings.base_url.clone();
+        settings.key = self.0.settings.key.clone();
+        settings.authorization = self.0.settings.authorization.clone();
+        Ok(Client(Arc::new(Inner { config, settings, exchange: self.0.exchange.clone() })))
+    }
+
+    /// Where requests go.
+    pub fn base_url(&self) -> &str {
+        self.0.settings.base_url.as_str()
+    }
+
+    /// Sends a chat request, a JSON object, and waits for the whole answer.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` before anything is sent; otherwise every kind that a call can end with.
+    pub fn chat_completions(
+        &self,
+        request: impl AsRef<[u8]>,
+        cancel: Option<&Cancel>,
+    ) -> Result<Completion, Error> {
+        let body = RequestBody::complete(request.as_ref(), self.0.settings.contract, Mode::Unary)?;
+        let out = Outgoing {
+            method: Method::POST,
+            path: "/chat/completions",
+            accept: "application/json",
+            body: Some(body.as_bytes()),
+        };
+        self.call(&out, Wanted::Chat, cancel)
+    }
+
+    /// Asks for the document at a path below the base URL, such as `/models`.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` for a path without a leading slash or with characters that a URL cannot
+    /// have; otherwise every kind that a call can end with.
+    pub fn get(&self, path: &str, cancel: Option<&Cancel>) -> Result<Completion, Error> {
+        check_path(path)?;
+        let out = Outgoing { method: Method::GET, path, accept: "application/json", body: None };
+        self.call(&out, Wanted::Any, cancel)
+    }
+
+    fn call(&self, out: &Outgoing, wanted: Wanted, cancel: Option<&Cancel>) -> Result<Completion, Error> {
+        let started = Instant::now();
+        let elapsed = || started.elapsed().as_millis() as u64;
+        let outcome = match cancel {
+            Some(cancel) if cancel.is_signalled() => {
+                return Err(Error::new(Kind::Cancelled, "The call was cancelled before it began")
+                    .with_billed(crate::error::Billed::No));
+            }
+            _ => self.attempt(out, wanted),
+        };
+        match outcome {
+            Ok(answer) => {
+                let attempt = Attempt {
+                    status: Some(answer.status()),
+                    kind: None,
+                    request_id: answer.request_id().map(str::to_owned),
+                    elapsed_ms: elapsed(),
+                };
+                Ok(answer.with_call(vec![attempt], elapsed()))
+            }
+            Err(error) => {
+                let attempt = Attempt {
+                    status: error.status(),
+                    kind: Some(error.kind()),
+                    request_id: error.request_id().map(str::to_owned),
+                    elapsed_ms: elapsed(),
+                };
+                Err(error.with_attempts(vec![attempt]).with_elapsed_ms(elapsed()))
+            }
+        }
+    }
+
+    fn attempt(&self, out: &Outgoing, wanted: Wanted) -> Result<Completion, Error> {
+        let settings = &self.0.settings;
+        let incoming = self.0.exchange.send(settings, &settings.unary, out)?;
+        let success = (200..300).contains(&incoming.status());
+        let reply = incoming.into_reply(settings.max_body_bytes)?;
+        if success {
+            Completion::read(reply, wanted, settings.contract, &settings.key)
+        } else {
+            Err(refusal::of_status(reply, settings.contract, &settings.key))
+        }
+    }
+}
+
+fn check_path(path: &str) -> Result<(), Error> {
+    let quoted = crate::json::quote(path);
+    if !path.starts_with('/') {
+        return Err(Error::argument(format!(
+            "The path {quoted} must begin with a slash, such as \"/models\""
+        )));
+    }
+    if let Some(at) = path.bytes().position(|byte| !(0x21..=0x7e).contains(&byte) || byte == b'#') {
+        return Err(Error::argument(format!(
+            "The path {quoted} has a character at byte {at} that a URL cannot have; percent-encode it"
+        )));
+    }
+    Ok(())
+}

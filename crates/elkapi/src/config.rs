@@ -1,0 +1,575 @@
+//! What a caller may set: one table of names and meanings for Rust, C and Python.
+//!
+//! [`Config`] is what the caller says, from JSON, setters or the environment; [`Settings`] is what
+//! a client lives by, complete and checked. Nothing here touches the network.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ureq::http::{HeaderName, HeaderValue, Uri};
+
+use crate::error::Error;
+use crate::json::{Document, Type, View};
+use crate::request::Contract;
+use crate::secret::Secret;
+
+/// Where the gateway is.
+pub const DEFAULT_BASE_URL: &str = "https://api.elkapi.com/v1";
+
+/// One option, as the documentation and every language show it.
+#[derive(Debug)]
+pub struct OptionRow {
+    /// Its name.
+    pub name: &'static str,
+    /// Unit or values.
+    pub takes: &'static str,
+    /// What holds when it is absent.
+    pub default: &'static str,
+    /// Whether `with` takes it too.
+    pub per_call: bool,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+macro_rules! options {
+    ($($name:ident: $type:ty, $takes:literal, $default:literal, $per_call:literal, $meaning:literal;)*) => {
+        /// The table of options.
+        pub const OPTIONS: &[OptionRow] = &[$(OptionRow {
+            name: stringify!($name), takes: $takes, default: $default,
+            per_call: $per_call, meaning: $meaning,
+        },)*];
+
+        /// What the caller says about a client; see [`OPTIONS`].
+        #[derive(Clone, Debug, Default)]
+        pub struct Config {
+            $($name: Option<$type>,)*
+        }
+
+        impl Config {
+            $(#[doc = concat!($meaning, " Takes: ", $takes, ". Default: ", $default, ".")]
+            pub fn $name(mut self, value: impl Into<$type>) -> Config {
+                self.$name = Some(value.into());
+                self
+            })*
+
+            /// Sets the option of that name from a JSON value.
+            fn set(&mut self, name: &str, value: View<'_>) -> Result<(), Error> {
+                match name {
+                    $(stringify!($name) => {
+                        self.$name = Some(FromJson::read(value).map_err(|wanted| wrong_type(name, wanted, value))?);
+                    })*
+                    _ => return Err(unknown(name, value)),
+                }
+                Ok(())
+            }
+
+            /// `changes` on top of `self`.
+            fn overlaid(mut self, changes: Config) -> Config {
+                $(if let Some(value) = changes.$name {
+                    self.$name = Some(Overlay::over(value, self.$name));
+                })*
+                self
+            }
+        }
+    };
+}
+
+options! {
+    base_url: String, "URL", "`ELKAPI_BASE_URL`, else `https://api.elkapi.com/v1`", false,
+        "Where the gateway is, up to and including `/v1`.";
+    api_key: String, "text", "`ELKAPI_API_KEY`", false,
+        "The bearer token. Never shown, logged or sent elsewhere.";
+    contract: String, "`elkapi`, `openai`", "`elkapi`", false,
+        "Which members a request is completed with: ElkAPI's documented contract, or only `stream` for other OpenAI-compatible servers.";
+    timeout_ms: u64, "milliseconds, 0 = none", "", true,
+        "Short form: the total of a unary call, first byte and idle of a stream; a specific name beats it.";
+    connect_timeout_ms: u64, "milliseconds, 0 = none", "10000", true,
+        "Name lookup, TCP, proxy and TLS together.";
+    first_byte_timeout_ms: u64, "milliseconds, 0 = none", "none for unary, 600000 for streams", true,
+        "From the last byte sent to the reply's first byte.";
+    total_timeout_ms: u64, "milliseconds, 0 = none", "600000 for unary, none for streams", true,
+        "The whole call.";
+    headers: Fields, "object of name and text", "none", true,
+        "More header fields for every request.";
+    traceparent: String, "W3C trace context", "none", true,
+        "Passed on as the `traceparent` header field.";
+    user_agent: String, "text", "`elkapi/<version>`", false,
+        "The `User-Agent` header field.";
+    max_body_bytes: u64, "bytes", "268435456", false,
+        "The largest reply body taken, after decompression.";
+    max_idle_connections: u64, "number", "64", false,
+        "Connections kept open between calls.";
+    allow_http: bool, "boolean", "false", false,
+        "Allow `http://` to hosts other than 127.0.0.0/8, ::1 and localhost; the key then travels unencrypted.";
+    environment: bool, "boolean", "true", false,
+        "Take what is absent from the environment variables.";
+}
+
+/// Header fields by name.
+#[derive(Clone, Debug, Default)]
+pub struct Fields(Vec<(String, String)>);
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Fields {
+        Fields(fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+/// Reading an option's value; the error says what was wanted.
+trait FromJson: Sized {
+    fn read(value: View<'_>) -> Result<Self, &'static str>;
+}
+
+impl FromJson for String {
+    fn read(value: View<'_>) -> Result<String, &'static str> {
+        value.as_str().map(|text| text.into_owned()).ok_or("a string")
+    }
+}
+
+impl FromJson for u64 {
+    fn read(value: View<'_>) -> Result<u64, &'static str> {
+        let number = if value.kind() == Type::Number { value.as_i64() } else { None };
+        number.and_then(|n| u64::try_from(n).ok()).ok_or("a whole number from 0")
+    }
+}
+
+impl FromJson for bool {
+    fn read(value: View<'_>) -> Result<bool, &'static str> {
+        match value.raw() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("true or false"),
+        }
+    }
+}
+
+impl FromJson for Fields {
+    fn read(value: View<'_>) -> Result<Fields, &'static str> {
+        const WANTED: &str = "an object of header names and texts";
+        if value.kind() != Type::Object {
+            return Err(WANTED);
+        }
+        let field = |(name, text): (&str, View<'_>)| Some((name.to_owned(), text.as_str()?.into_owned()));
+        value.members().map(field).collect::<Option<Vec<_>>>().map(Fields).ok_or(WANTED)
+    }
+}
+
+/// How a later value meets an earlier one of the same option.
+trait Overlay: Sized {
+    fn over(self, _earlier: Option<Self>) -> Self {
+        self
+    }
+}
+
+impl Overlay for String {}
+impl Overlay for u64 {}
+impl Overlay for bool {}
+
+impl Overlay for Fields {
+    /// Header fields are merged by name; the later value wins.
+    fn over(self, earlier: Option<Fields>) -> Fields {
+        let mut fields = earlier.unwrap_or_default();
+        fields.0.retain(|(name, _)| !self.0.iter().any(|(later, _)| later.eq_ignore_ascii_case(name)));
+        fields.0.extend(self.0);
+        fields
+    }
+}
+
+fn wrong_type(name: &str, wanted: &str, value: View<'_>) -> Error {
+    // An option's value may be a key: only its type is told.
+    let is = match value.kind() {
+        Type::Number => value.raw(),
+        other => other.name(),
+    };
+    Error::config(format!("The option \"{name}\" must be {wanted}, but it is {is}")).with_param(name)
+}
+
+fn unknown(name: &str, _value: View<'_>) -> Error {
+    let nearest = OPTIONS
+        .iter()
+        .map(|row| (strsim::damerau_levenshtein(name, row.name), row.name))
+        .min()
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3);
+    let advice = match nearest {
+        Some((_, candidate)) => format!("; did you mean \"{candidate}\"?"),
+        None => {
+            let names: Vec<_> = OPTIONS.iter().map(|row| row.name).collect();
+            format!("; the options are {}", names.join(", "))
+        }
+    };
+    Error::config(format!("There is no option \"{name}\"{advice}")).with_param(name)
+}
+
+impl Config {
+    /// Nothing set: everything from the environment and the defaults.
+    pub fn new() -> Config {
+        Config::default()
+    }
+
+    /// Reads a JSON object of options.
+    ///
+    /// # Errors
+    ///
+    /// `config`, naming the option or the byte offset: not JSON, not an object, an unknown name
+    /// (with the nearest known one), a repeated name, or a wrong type.
+    pub fn from_json(text: &str) -> Result<Config, Error> {
+        let document = Document::of_text(text)
+            .map_err(|error| Error::config(format!("The configuration is not JSON: {error}")))?;
+        let root = document.root();
+        if root.kind() != Type::Object {
+            let kind = root.kind().name();
+            return Err(Error::config(format!(
+                "The configuration must be a JSON object, but it is of type {kind}"
+            )));
+        }
+        let mut config = Config::default();
+        let mut seen = Vec::new();
+        for (name, value) in root.members() {
+            if seen.contains(&name) {
+                return Err(
+                    Error::config(format!("The option \"{name}\" stands twice; keep one")).with_param(name)
+                );
+            }
+            seen.push(name);
+            config.set(name, value)?;
+        }
+        Ok(config)
+    }
+
+    /// Refuses options that belong to a client and cannot change per call.
+    pub(crate) fn check_per_call(text: &str) -> Result<Config, Error> {
+        let config = Config::from_json(text)?;
+        let document = Document::of_text(text).map_err(|error| Error::config(error.to_string()))?;
+        for (name, _) in document.root().members() {
+            if OPTIONS.iter().any(|row| row.name == name && !row.per_call) {
+                let names: Vec<_> = OPTIONS.iter().filter(|row| row.per_call).map(|row| row.name).collect();
+                return Err(Error::config(format!(
+                    "The option \"{name}\" belongs to the client and cannot change per call; these can: {}",
+                    names.join(", ")
+                ))
+                .with_param(name));
+            }
+        }
+        Ok(config)
+    }
+
+    /// `changes` on top of these: a later `timeout_ms` replaces earlier limits that it stands for.
+    pub(crate) fn changed(mut self, changes: Config) -> Config {
+        if changes.timeout_ms.is_some() {
+            self.first_byte_timeout_ms = None;
+            self.total_timeout_ms = None;
+        }
+        self.overlaid(changes)
+    }
+
+    /// Completes from the environment and the defaults, and checks.
+    pub(crate) fn settings(&self) -> Result<Settings, Error> {
+        let from_environment = |name: &str| {
+            if self.environment == Some(false) {
+                return None;
+            }
+            std::env::var(name).ok().filter(|value| !value.is_empty())
+        };
+        let key = match self.api_key.clone().or_else(|| from_environment("ELKAPI_API_KEY")) {
+            Some(key) => Secret::new(&key)?,
+            None => {
+                return Err(Error::config(
+                    "There is no API key: set the environment variable ELKAPI_API_KEY or the option \"api_key\"",
+                )
+                .with_param("api_key"));
+            }
+        };
+        let base_url = self
+            .base_url
+            .clone()
+            .or_else(|| from_environment("ELKAPI_BASE_URL"))
+            .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
+        let contract = match self.contract.as_deref() {
+            None | Some("elkapi") => Contract::Elkapi,
+            Some("openai") => Contract::Openai,
+            Some(other) => {
+                return Err(Error::config(format!(
+                    "The option \"contract\" must be \"elkapi\" or \"openai\", but it is {}",
+                    crate::json::quote(other)
+                ))
+                .with_param("contract"));
+            }
+        };
+        let user_agent = match &self.user_agent {
+            Some(text) => header_value("user_agent", text)?,
+            None => HeaderValue::from_static(concat!("elkapi/", env!("CARGO_PKG_VERSION"))),
+        };
+        let mut fields = Vec::new();
+        for (name, value) in &self.headers.clone().unwrap_or_default().0 {
+            fields.push(field(name, value)?);
+        }
+        if let Some(traceparent) = &self.traceparent {
+            fields.push((HeaderName::from_static("traceparent"), header_value("traceparent", traceparent)?));
+        }
+        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+            .map_err(|_| Error::config("The API key cannot stand in a header field").with_param("api_key"))?;
+        authorization.set_sensitive(true);
+        Ok(Settings {
+            base_url: BaseUrl::parse(&base_url, self.allow_http.unwrap_or(false))?,
+            key,
+            authorization,
+            contract,
+            user_agent,
+            fields,
+            unary: self.limits(600_000, 0),
+            max_body_bytes: self.max_body_bytes.unwrap_or(256 << 20),
+            max_idle_connections: self.max_idle_connections.unwrap_or(64) as usize,
+        })
+    }
+
+    fn limits(&self, total: u64, first_byte: u64) -> Limits {
+        let limit = |own: Option<u64>, short: Option<u64>, default: u64| {
+            let ms = own.or(short).unwrap_or(default);
+            (ms > 0).then(|| Duration::from_millis(ms))
+        };
+        Limits {
+            connect: limit(self.connect_timeout_ms, None, 10_000),
+            first_byte: limit(self.first_byte_timeout_ms, None, first_byte),
+            total: limit(self.total_timeout_ms, self.timeout_ms, total),
+        }
+    }
+}
+
+/// How long each part of a call may take; `None` = no limit.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub connect: Option<Duration>,
+    pub first_byte: Option<Duration>,
+    pub total: Option<Duration>,
+}
+
+/// What a client lives by.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub base_url: BaseUrl,
+    pub key: Secret,
+    pub authorization: HeaderValue,
+    pub contract: Contract,
+    pub user_agent: HeaderValue,
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    pub unary: Limits,
+    pub max_body_bytes: u64,
+    pub max_idle_connections: usize,
+}
+
+/// Field lines that this client writes itself.
+const OWN_FIELDS: &[&str] = &[
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
+
+fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
+    let wrong = |why: &str| {
+        let quoted = crate::json::quote(name);
+        Error::config(format!("The header field {quoted} in the option \"headers\" {why}"))
+            .with_param("headers")
+    };
+    let name = HeaderName::try_from(name).map_err(|_| wrong("has a name that HTTP does not allow"))?;
+    match name.as_str() {
+        "authorization" => Err(wrong("cannot be set; give the key as \"api_key\"")),
+        "user-agent" => Err(wrong("cannot be set; use the option \"user_agent\"")),
+        own if OWN_FIELDS.contains(&own) => Err(wrong("is written by the client itself")),
+        _ => {
+            let value = HeaderValue::from_str(value).map_err(|_| {
+                wrong("has a value with a line end, a control character or text outside ASCII")
+            })?;
+            Ok((name, value))
+        }
+    }
+}
+
+fn header_value(option: &str, text: &str) -> Result<HeaderValue, Error> {
+    HeaderValue::from_str(text).map_err(|_| {
+        Error::config(format!(
+            "The option \"{option}\" has a line end, a control character or text outside ASCII; it becomes a header field"
+        ))
+        .with_param(option)
+    })
+}
+
+/// The checked base URL, without a trailing slash.
+#[derive(Clone, Debug)]
+pub(crate) struct BaseUrl(String);
+
+impl BaseUrl {
+    fn parse(text: &str, allow_http: bool) -> Result<BaseUrl, Error> {
+        let wrong = |why: &str| Error::config(format!("The base URL {why}")).with_param("base_url");
+        let text = text.trim();
+        if let Some(at) = text.bytes().position(|b| !(0x21..=0x7e).contains(&b)) {
+            return Err(wrong(&format!("has a character at byte {at} that a URL cannot have")));
+        }
+        // Userinfo is looked for first, so that a password never reaches a message.
+        let authority = text.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+        if authority.contains('@') {
+            return Err(wrong("has a user or password in it; leave it out, the key is given as \"api_key\""));
+        }
+        if text.contains('#') {
+            return Err(wrong(&format!("\"{text}\" has a fragment (#…); leave it out")));
+        }
+        let uri: Uri = text.parse().map_err(|_| {
+            wrong(&format!("\"{text}\" is not a URL; it should look like {DEFAULT_BASE_URL}"))
+        })?;
+        let host = uri.host().unwrap_or_default();
+        match uri.scheme_str() {
+            Some("https") => {}
+            Some("http") if allow_http || is_loopback(host) => {}
+            Some("http") => {
+                return Err(wrong(&format!(
+                    "\"{text}\" would send the key unencrypted; use https:// or set \"allow_http\""
+                )));
+            }
+            _ => {
+                return Err(wrong(&format!(
+                    "\"{text}\" must begin with https:// (or http:// for this machine), such as {DEFAULT_BASE_URL}"
+                )));
+            }
+        }
+        if host.is_empty() {
+            return Err(wrong(&format!("\"{text}\" has no host; it should look like {DEFAULT_BASE_URL}")));
+        }
+        if uri.query().is_some() {
+            return Err(wrong(&format!("\"{text}\" has a query (?…); leave it out")));
+        }
+        let trimmed = text.trim_end_matches('/');
+        if trimmed.ends_with("/chat/completions") {
+            return Err(wrong(&format!(
+                "\"{text}\" is the address of the call; leave \"/chat/completions\" out"
+            )));
+        }
+        Ok(BaseUrl(trimmed.to_owned()))
+    }
+
+    /// The address of a path below it.
+    pub fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+
+    /// The URL as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(json: &str) -> Result<Settings, Error> {
+        let with_key =
+            json.replacen('{', r#"{"environment":false,"api_key":"sk-test","#, 1).replace(",}", "}");
+        Config::from_json(&with_key)?.settings()
+    }
+
+    fn refused(json: &str) -> String {
+        settings(json).expect_err(json).message()
+    }
+
+    #[test]
+    fn absent_options_have_their_defaults() {
+        let settings = settings("{}").unwrap();
+        assert_eq!(settings.base_url.join("/models"), "https://api.elkapi.com/v1/models");
+        assert_eq!(settings.unary.total, Some(Duration::from_secs(600)));
+        assert_eq!(settings.unary.connect, Some(Duration::from_secs(10)));
+        assert_eq!(settings.unary.first_byte, None);
+        assert_eq!(settings.max_body_bytes, 256 << 20);
+    }
+
+    #[test]
+    fn a_specific_limit_beats_the_short_form_and_zero_means_none() {
+        let limits =
+            settings(r#"{"timeout_ms":5,"total_timeout_ms":7,"connect_timeout_ms":0}"#).unwrap().unary;
+        assert_eq!(limits.total, Some(Duration::from_millis(7)));
+        assert_eq!(limits.connect, None);
+    }
+
+    #[test]
+    fn a_later_short_form_beats_an_earlier_specific_limit() {
+        let first = Config::new().api_key("k").total_timeout_ms(7u64).environment(false);
+        let later = first.changed(Config::new().timeout_ms(5u64));
+        assert_eq!(later.settings().unwrap().unary.total, Some(Duration::from_millis(5)));
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_nearest_known_one() {
+        assert!(refused(r#"{"bsae_url":""}"#).contains("did you mean \"base_url\"?"));
+        assert!(refused(r#"{"timeout":1}"#).contains("did you mean \"timeout_ms\"?"));
+        assert!(refused(r#"{"zzzzzzzzzzzz":1}"#).contains("the options are base_url, api_key"));
+    }
+
+    #[test]
+    fn wrong_values_are_refused_by_name() {
+        for (json, says) in [
+            (r#"{"timeout_ms":-1}"#, "\"timeout_ms\" must be a whole number from 0, but it is -1"),
+            (r#"{"timeout_ms":"5"}"#, "but it is string"),
+            (r#"{"timeout_ms":null}"#, "but it is null"),
+            (r#"{"allow_http":1}"#, "true or false"),
+            (r#"{"contract":"x"}"#, "\"elkapi\" or \"openai\""),
+            (r#"{"headers":{"a b":"c"}}"#, "a name that HTTP does not allow"),
+            (r#"{"headers":{"X-A":"a\nb"}}"#, "line end"),
+            (r#"{"headers":{"Authorization":"Bearer x"}}"#, "api_key"),
+            (r#"{"headers":{"Content-Length":"5"}}"#, "written by the client"),
+            (r#"{"headers":{"X-A":1}}"#, "an object of header names and texts"),
+            (r#"{"timeout_ms":1,"timeout_ms":2}"#, "stands twice"),
+            (r#"{"user_agent":"a\r\nb"}"#, "user_agent"),
+        ] {
+            let message = refused(json);
+            assert!(message.contains(says), "{json}: {message}");
+        }
+        for (text, says) in [("", "byte 0"), ("[]", "of type array"), ("{\"a\":}", "byte 5")] {
+            let message = Config::from_json(text).unwrap_err().message();
+            assert!(message.contains(says), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn base_urls_are_checked_and_trimmed() {
+        for (good, joined) in [
+            ("https://api.elkapi.com/v1/", "https://api.elkapi.com/v1/x"),
+            ("http://127.0.0.1:8080/v1", "http://127.0.0.1:8080/v1/x"),
+            ("http://127.9.9.9", "http://127.9.9.9/x"),
+            ("http://LOCALHOST:1/", "http://LOCALHOST:1/x"),
+            ("http://[::1]:8080/v1", "http://[::1]:8080/v1/x"),
+        ] {
+            let settings = settings(&format!(r#"{{"base_url":"{good}"}}"#)).unwrap();
+            assert_eq!(settings.base_url.join("/x"), joined);
+        }
+        for (bad, says) in [
+            ("api.elkapi.com/v1", "is not a URL; it should look like https://"),
+            ("ftp://a/v1", "must begin with https://"),
+            ("https://", "is not a URL"),
+            ("https://user:PASSWORD@a/v1", "user or password"),
+            ("https://a/v1?key=1", "query"),
+            ("https://a/v1#x", "fragment"),
+            ("http://api.elkapi.com/v1", "unencrypted"),
+            ("http://127.0.0.1.example.com/v1", "unencrypted"),
+            ("https://a b/v1", "character at byte 9"),
+            ("https://a/v1/chat/completions", "leave \\\"/chat/completions\\\" out"),
+            ("", "is not a URL"),
+        ] {
+            let message = refused(&format!(r#"{{"base_url":"{bad}"}}"#));
+            assert!(message.contains(&says.replace('\\', "")), "{bad}: {message}");
+            assert!(!message.contains("PASSWORD"), "{message}");
+        }
+        assert!(settings(r#"{"base_url":"http://10.0.0.1/v1","allow_http":true}"#).is_ok());
+    }
+}

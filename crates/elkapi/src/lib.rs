@@ -1,0 +1,40 @@
+//! elkapi: the native client for the ElkAPI chat gateway. JSON in, JSON out, nothing lost.
+//!
+//! ```no_run
+//! let client = elkapi::Client::new(elkapi::Config::new())?; // ELKAPI_API_KEY
+//! let request = r#"{"messages":[{"role":"user","content":"Name three seas."}]}"#;
+//! let answer = client.chat_completions(request, None)?;
+//! println!("{}", answer.text());
+//! # Ok::<(), elkapi::Error>(())
+//! ```
+//!
+//! The C library and the Python module are faces of this crate. `docs/architecture.md` in the
+//! repository draws the rooms; each file begins with what it is for.
+
+#![warn(missing_docs)]
+#![deny(unsafe_code)]
+
+mod cancel;
+mod client;
+mod completion;
+mod config;
+mod error;
+mod exchange;
+mod image;
+pub mod json;
+mod refusal;
+mod reply;
+mod request;
+mod secret;
+
+pub use cancel::Cancel;
+pub use client::Client;
+pub use completion::{Choice, Completion, ToolCall, Usage};
+pub use config::{Config, DEFAULT_BASE_URL, Fields, OPTIONS, OptionRow};
+pub use error::{Attempt, Billed, Error, Kind, Limit, Phase, Verdict};
+pub use image::{Image, Source};
+pub use reply::{Body, Headers, Reply};
+pub use request::DEFAULT_MODEL;
+
+/// This library's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,119 @@
+//! What came back, unjudged: status, header fields, body bytes.
+//!
+//! Filled by `exchange`, judged by `refusal` and `completion`, kept by answers and errors.
+
+use std::sync::Arc;
+
+use ureq::http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The reply's header fields; names compare without regard to case.
+#[derive(Clone, Debug, Default)]
+pub struct Headers(HeaderMap);
+
+impl Headers {
+    pub(crate) fn new(map: HeaderMap) -> Headers {
+        Headers(map)
+    }
+
+    /// The first value of that field, if it is readable text.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// All fields in the order of the underlying map; unreadable values are left out.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    }
+
+    /// The gateway's id of the request, from its own header or the usual one.
+    pub fn request_id(&self) -> Option<&str> {
+        self.get("x-oneapi-request-id").or_else(|| self.get("x-request-id"))
+    }
+
+    /// The media type without parameters, as sent.
+    pub(crate) fn media_type(&self) -> Option<&str> {
+        let value = self.get("content-type")?;
+        Some(value.split(';').next().unwrap_or(value).trim())
+    }
+}
+
+impl FromIterator<(String, String)> for Headers {
+    /// Unusable names and values are left out.
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(fields: I) -> Headers {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()))
+            {
+                map.append(name, value);
+            }
+        }
+        Headers(map)
+    }
+}
+
+/// Body bytes followed by one NUL that is not part of them, so that C can borrow them as they are.
+#[derive(Clone)]
+pub struct Body(Vec<u8>);
+
+impl Body {
+    /// Takes the bytes over; costs no copy when the vector has room for one more byte.
+    pub fn new(mut bytes: Vec<u8>) -> Body {
+        bytes.push(0);
+        Body(bytes)
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0[..self.0.len() - 1]
+    }
+
+    /// The bytes with the closing NUL.
+    pub fn with_nul(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Body({} bytes)", self.0.len() - 1)
+    }
+}
+
+/// One HTTP reply; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reply(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    status: u16,
+    headers: Headers,
+    body: Body,
+}
+
+impl Reply {
+    /// A reply of these parts.
+    pub fn new(status: u16, headers: Headers, body: Body) -> Reply {
+        Reply(Arc::new(Parts { status, headers, body }))
+    }
+
+    /// HTTP status.
+    pub fn status(&self) -> u16 {
+        self.0.status
+    }
+
+    /// Header fields.
+    pub fn headers(&self) -> &Headers {
+        &self.0.headers
+    }
+
+    /// Body bytes, with any content coding undone.
+    pub fn body(&self) -> &[u8] {
+        self.0.body.as_bytes()
+    }
+
+    /// Body bytes with a closing NUL.
+    pub fn body_with_nul(&self) -> &[u8] {
+        self.0.body.with_nul()
+    }
+}
