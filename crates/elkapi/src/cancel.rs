@@ -1,11 +1,23 @@
-//! Stopping a call from outside: a one-way flag that any number of calls may share.
+//! Stopping calls from outside: a one-way token that any number of calls may share.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A token that stops every call it was given to, now or later. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+use crate::sys::wake::{Wake, WakeSlot};
+
+/// A token that stops every call it was given to, now or later, in every phase. Cheap to clone.
+///
+/// The flag is the truth; the descriptor behind it only wakes. It is made by the first call that
+/// waits, so making a token cannot fail.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    signalled: AtomicBool,
+    slot: WakeSlot,
+}
 
 impl Cancel {
     /// A token that has not been signalled.
@@ -13,13 +25,28 @@ impl Cancel {
         Cancel::default()
     }
 
-    /// Stops the calls; cannot be undone.
+    /// Stops the calls; cannot be undone. From any thread. It takes no lock, allocates nothing and
+    /// touches no thread-local, so a signal handler may call it if it preserves `errno`.
+    ///
+    /// In a forked child it stops the child's calls only.
     pub fn signal(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.signalled.store(true, Ordering::SeqCst);
+        self.0.slot.wake();
     }
 
     /// Whether it was signalled.
     pub fn is_signalled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.signalled.load(Ordering::SeqCst)
+    }
+
+    /// The descriptor to wait on; look at [`Cancel::is_signalled`] after this and before waiting.
+    pub(crate) fn wake(&self) -> std::io::Result<&Wake> {
+        self.0.slot.get()
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cancel").field(&self.is_signalled()).finish()
     }
 }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use ureq::http::Method;
 
+use crate::call::{Call, Interrupt};
 use crate::cancel::Cancel;
 use crate::completion::{Completion, Wanted};
 use crate::config::{Config, Settings};
-use crate::error::{Attempt, Error, Kind};
+use crate::error::{Attempt, Billed, Error, Kind};
 use crate::exchange::{Exchange, Outgoing};
 use crate::refusal;
 use crate::request::{Mode, RequestBody};
@@ -21,7 +21,8 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     config: Config,
     settings: Settings,
-    exchange: Exchange,
+    exchange: Arc<Exchange>,
+    interrupt: Option<Arc<dyn Interrupt>>,
 }
 
 impl fmt::Debug for Client {
@@ -38,8 +39,8 @@ impl Client {
     /// `config`, naming the option and how to mend it.
     pub fn new(config: Config) -> Result<Client, Error> {
         let settings = config.settings()?;
-        let exchange = Exchange::new(&settings);
-        Ok(Client(Arc::new(Inner { config, settings, exchange })))
+        let exchange = Arc::new(Exchange::new(&settings));
+        Ok(Client(Arc::new(Inner { config, settings, exchange, interrupt: None })))
     }
 
     /// A client with other limits, retries or header fields, over the same connections.
@@ -56,7 +57,31 @@ impl Client {
         settings.base_url = self.0.settings.base_url.clone();
         settings.key = self.0.settings.key.clone();
         settings.authorization = self.0.settings.authorization.clone();
-        Ok(Client(Arc::new(Inner { config, settings, exchange: self.0.exchange.clone() })))
+        let (exchange, interrupt) = (self.0.exchange.clone(), self.0.interrupt.clone());
+        Ok(Client(Arc::new(Inner { config, settings, exchange, interrupt })))
+    }
+
+    /// The same client over the same connections, which asks this hook when a signal interrupts a
+    /// wait. Copies made by [`Client::with`] inherit it.
+    pub fn with_interrupt(&self, interrupt: Option<Arc<dyn Interrupt>>) -> Client {
+        let (config, settings) = (self.0.config.clone(), self.0.settings.clone());
+        Client(Arc::new(Inner { config, settings, exchange: self.0.exchange.clone(), interrupt }))
+    }
+
+    /// Opens a connection ahead of the first call, unless one is idle already; nothing is sent.
+    ///
+    /// # Errors
+    ///
+    /// As a call's, for the phases `dns`, `connect` and `tls`.
+    pub fn warm_up(&self, cancel: Option<&Cancel>) -> Result<(), Error> {
+        let settings = &self.0.settings;
+        let call = Call::new(&settings.unary, cancel, self.0.interrupt.as_ref());
+        self.0.exchange.warm_up(settings, &call)
+    }
+
+    /// Closes connections that lie idle. Calls under way are not disturbed.
+    pub fn close_idle(&self) {
+        self.0.exchange.close_idle();
     }
 
     /// Where requests go.
@@ -97,40 +122,42 @@ impl Client {
     }
 
     fn call(&self, out: &Outgoing, wanted: Wanted, cancel: Option<&Cancel>) -> Result<Completion, Error> {
-        let started = Instant::now();
-        let elapsed = || started.elapsed().as_millis() as u64;
-        let outcome = match cancel {
-            Some(cancel) if cancel.is_signalled() => {
-                return Err(Error::new(Kind::Cancelled, "The call was cancelled before it began")
-                    .with_billed(crate::error::Billed::No));
-            }
-            _ => self.attempt(out, wanted),
-        };
+        if cancel.is_some_and(Cancel::is_signalled) {
+            return Err(
+                Error::new(Kind::Cancelled, "The call was cancelled before it began").with_billed(Billed::No)
+            );
+        }
+        let call = Call::new(&self.0.settings.unary, cancel, self.0.interrupt.as_ref());
+        let outcome = self.attempt(&call, out, wanted);
+        let elapsed = call.elapsed_ms();
         match outcome {
             Ok(answer) => {
                 let attempt = Attempt {
                     status: Some(answer.status()),
                     kind: None,
                     request_id: answer.request_id().map(str::to_owned),
-                    elapsed_ms: elapsed(),
+                    elapsed_ms: elapsed,
                 };
-                Ok(answer.with_call(vec![attempt], elapsed()))
+                Ok(answer.with_call(vec![attempt], elapsed))
             }
             Err(error) => {
                 let attempt = Attempt {
                     status: error.status(),
                     kind: Some(error.kind()),
                     request_id: error.request_id().map(str::to_owned),
-                    elapsed_ms: elapsed(),
+                    elapsed_ms: elapsed,
                 };
-                Err(error.with_attempts(vec![attempt]).with_elapsed_ms(elapsed()))
+                Err(error
+                    .with_attempts(vec![attempt])
+                    .with_traffic(call.sent(), call.received())
+                    .with_elapsed_ms(elapsed))
             }
         }
     }
 
-    fn attempt(&self, out: &Outgoing, wanted: Wanted) -> Result<Completion, Error> {
+    fn attempt(&self, call: &Arc<Call>, out: &Outgoing, wanted: Wanted) -> Result<Completion, Error> {
         let settings = &self.0.settings;
-        let incoming = self.0.exchange.send(settings, &settings.unary, out)?;
+        let incoming = self.0.exchange.send(settings, call, out)?;
         let success = (200..300).contains(&incoming.status());
         let reply = incoming.into_reply(settings.max_body_bytes)?;
         if success {

@@ -85,8 +85,12 @@ options! {
         "Short form: the total of a unary call, first byte and idle of a stream; a specific name beats it.";
     connect_timeout_ms: u64, "milliseconds, 0 = none", "10000", true,
         "Name lookup, TCP, proxy and TLS together.";
+    write_timeout_ms: u64, "milliseconds, 0 = none", "30000", true,
+        "How long no byte of the request can be written.";
     first_byte_timeout_ms: u64, "milliseconds, 0 = none", "none for unary, 600000 for streams", true,
         "From the last byte sent to the reply's first byte.";
+    idle_timeout_ms: u64, "milliseconds, 0 = none", "310000", true,
+        "Between two bytes of the reply.";
     total_timeout_ms: u64, "milliseconds, 0 = none", "600000 for unary, none for streams", true,
         "The whole call.";
     headers: Fields, "object of name and text", "none", true,
@@ -257,6 +261,7 @@ impl Config {
     pub(crate) fn changed(mut self, changes: Config) -> Config {
         if changes.timeout_ms.is_some() {
             self.first_byte_timeout_ms = None;
+            self.idle_timeout_ms = None;
             self.total_timeout_ms = None;
         }
         self.overlaid(changes)
@@ -316,21 +321,24 @@ impl Config {
             contract,
             user_agent,
             fields,
-            unary: self.limits(600_000, 0),
+            unary: self.limits(),
             max_body_bytes: self.max_body_bytes.unwrap_or(256 << 20),
             max_idle_connections: self.max_idle_connections.unwrap_or(64) as usize,
         })
     }
 
-    fn limits(&self, total: u64, first_byte: u64) -> Limits {
-        let limit = |own: Option<u64>, short: Option<u64>, default: u64| {
-            let ms = own.or(short).unwrap_or(default);
+    /// The limits of a unary call.
+    fn limits(&self) -> Limits {
+        let limit = |own: Option<u64>, default: u64| {
+            let ms = own.unwrap_or(default);
             (ms > 0).then(|| Duration::from_millis(ms))
         };
         Limits {
-            connect: limit(self.connect_timeout_ms, None, 10_000),
-            first_byte: limit(self.first_byte_timeout_ms, None, first_byte),
-            total: limit(self.total_timeout_ms, self.timeout_ms, total),
+            connect: limit(self.connect_timeout_ms, 10_000),
+            write: limit(self.write_timeout_ms, 30_000),
+            first_byte: limit(self.first_byte_timeout_ms, 0),
+            idle: limit(self.idle_timeout_ms, 310_000),
+            total: limit(self.total_timeout_ms.or(self.timeout_ms), 600_000),
         }
     }
 }
@@ -339,7 +347,9 @@ impl Config {
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub connect: Option<Duration>,
+    pub write: Option<Duration>,
     pub first_byte: Option<Duration>,
+    pub idle: Option<Duration>,
     pub total: Option<Duration>,
 }
 

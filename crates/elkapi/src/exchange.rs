@@ -4,15 +4,19 @@
 //! knows which engine is behind.
 
 use std::io::{self, Read};
-use std::time::{Duration, Instant};
+use std::mem;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use ureq::http::{self, HeaderValue, Method, header};
-use ureq::{Agent, Timeout};
 
-use crate::config::{Limits, Settings};
-use crate::error::{Billed, Error, Kind, Limit, Phase};
+use crate::call::Call;
+use crate::config::Settings;
+use crate::error::{Billed, Error, Kind, Phase};
+use crate::net::{Connections, with_facts};
 use crate::reply::{Body, Headers, Reply};
+use crate::sys::fork;
 
 /// Bytes of a refusal's body that are kept; more would serve nobody.
 const REFUSAL_BODY: u64 = 1 << 20;
@@ -31,50 +35,107 @@ pub(crate) struct Outgoing<'a> {
 }
 
 /// Sends requests and keeps connections for the next ones.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Exchange {
-    agent: Agent,
+    max_idle: usize,
+    present: ArcSwap<Present>,
+}
+
+/// The connections of this process: a forked child makes its own and leaves its parent's alone.
+#[derive(Debug)]
+struct Present {
+    generation: u64,
+    connections: Connections,
 }
 
 /// The beginning of a reply: everything but the body.
 pub(crate) struct Incoming {
+    call: Arc<Call>,
     status: u16,
     headers: Headers,
     body: ureq::Body,
-    started: Instant,
 }
 
 impl Exchange {
     pub fn new(settings: &Settings) -> Exchange {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_idle_connections(settings.max_idle_connections)
-            .max_idle_connections_per_host(settings.max_idle_connections)
-            .max_idle_age(Duration::from_secs(55))
-            .proxy(None)
-            .user_agent("")
-            .accept("")
-            .accept_encoding("")
-            .build();
-        Exchange { agent: Agent::new_with_config(config) }
+        let max_idle = settings.max_idle_connections;
+        Exchange { max_idle, present: ArcSwap::from_pointee(Present::new(max_idle)) }
+    }
+
+    /// The connections of this process.
+    fn present(&self) -> Arc<Present> {
+        let present = self.present.load_full();
+        if present.generation == fork::generation() {
+            return present;
+        }
+        let fresh = Arc::new(Present::new(self.max_idle));
+        let before = arc_swap::Guard::into_inner(self.present.compare_and_swap(&present, fresh.clone()));
+        if Arc::ptr_eq(&before, &present) {
+            // A thread of the parent may have been in the middle of changing it when the fork copied
+            // it: it is neither looked at nor dropped. Its sockets belong to the parent.
+            mem::forget(before);
+            mem::forget(present);
+            fresh
+        } else {
+            before
+        }
+    }
+
+    /// Closes connections that lie idle; calls under way go on.
+    pub fn close_idle(&self) {
+        let _ = self.present();
+        self.present.store(Arc::new(Present::new(self.max_idle)));
+    }
+
+    /// Opens a connection ahead of the first call, unless one is idle already.
+    pub fn warm_up(&self, settings: &Settings, call: &Arc<Call>) -> Result<(), Error> {
+        let present = self.present();
+        if present.connections.has_idle() {
+            return Ok(());
+        }
+        let out = Outgoing { method: Method::GET, path: "", accept: "", body: None };
+        let request = request(settings, &out)?;
+        call.begin_attempt();
+        call.set_warming();
+        let _scope = call.enter();
+        // The chain puts the connection aside and ends the run before anything is sent.
+        match present.connections.agent.run(request) {
+            Err(_) if present.connections.has_idle() => Ok(()),
+            Err(error) => Err(failed(error, call)),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Sends the request and waits for the reply's header fields.
-    pub fn send(&self, settings: &Settings, limits: &Limits, out: &Outgoing) -> Result<Incoming, Error> {
-        let started = Instant::now();
+    ///
+    /// A reused connection that proves stale is replaced by a new one, once and silently: nothing of
+    /// the request had reached the server.
+    pub fn send(&self, settings: &Settings, call: &Arc<Call>, out: &Outgoing) -> Result<Incoming, Error> {
+        let present = self.present();
         let request = request(settings, out)?;
-        let request = self
-            .agent
-            .configure_request(request)
-            .timeout_global(limits.total)
-            .timeout_connect(limits.connect)
-            .timeout_recv_response(limits.first_byte)
-            .build();
-        let response = self.agent.run(request).map_err(|error| failed(error, Phase::Wait, started))?;
-        let (parts, body) = response.into_parts();
-        Ok(Incoming { status: parts.status.as_u16(), headers: Headers::new(parts.headers), body, started })
+        let _scope = call.enter();
+        loop {
+            call.begin_attempt();
+            let error = match present.connections.agent.run(request.clone()) {
+                Ok(response) => {
+                    let (parts, body) = response.into_parts();
+                    let headers = Headers::new(parts.headers);
+                    return Ok(Incoming { call: call.clone(), status: parts.status.as_u16(), headers, body });
+                }
+                Err(error) => error,
+            };
+            if call.is_stale() && !call.is_fresh_only() {
+                call.set_fresh_only();
+                continue;
+            }
+            return Err(failed(error, call));
+        }
+    }
+}
+
+impl Present {
+    fn new(max_idle: usize) -> Present {
+        Present { generation: fork::generation(), connections: Connections::new(max_idle) }
     }
 }
 
@@ -111,6 +172,8 @@ impl Incoming {
     ///
     /// Of a refusal at most [`REFUSAL_BODY`] bytes are kept.
     pub fn into_reply(self, max_body: u64) -> Result<Reply, Error> {
+        let call = self.call;
+        let _scope = call.enter();
         let refusal = !(200..300).contains(&self.status);
         let keep = if refusal { REFUSAL_BODY.min(max_body) } else { max_body };
         let coding = Coding::of(&self.headers);
@@ -118,7 +181,7 @@ impl Incoming {
         if let (Some(length), Coding::Identity, false) = (announced, &coding, refusal)
             && length > max_body
         {
-            return Err(too_large(max_body)
+            return Err(with_facts(too_large(max_body), &call)
                 .with_reply(Reply::new(self.status, self.headers, Body::new(Vec::new())), None));
         }
         let mut bytes = Vec::new();
@@ -135,18 +198,19 @@ impl Incoming {
                 Err(io::Error::other(format!("its content coding {name} is not known")))
             }
         };
-        let failure = wire.failure.take();
+        let failure = wire.failure.take().map(|error| failed(error.into(), &call));
         let reply = Reply::new(self.status, self.headers, Body::new(bytes));
         match (outcome, failure) {
-            (_, Some(error)) if !refusal => Err(failed(error.into(), Phase::Read, self.started)
-                .with_billed(Billed::Yes)
-                .with_reply(reply, None)),
+            (_, Some(error)) if error.kind() == Kind::Cancelled => Err(error.with_reply(reply, None)),
+            // A reply had begun: the work was done.
+            (_, Some(error)) if !refusal => Err(error.with_billed(Billed::Yes).with_reply(reply, None)),
             (Err(error), None) if !refusal => {
-                Err(Error::new(Kind::Decode, format!("The reply could not be decompressed: {error}"))
-                    .with_phase(Phase::Read)
-                    .with_reply(reply, None))
+                let error = Error::new(Kind::Decode, format!("The reply could not be decompressed: {error}"));
+                Err(with_facts(error, &call).with_reply(reply, None))
             }
-            (Ok(Fits::No), None) if !refusal => Err(too_large(max_body).with_reply(reply, None)),
+            (Ok(Fits::No), None) if !refusal => {
+                Err(with_facts(too_large(max_body), &call).with_reply(reply, None))
+            }
             // The status of a refusal is known: a body that breaks off cannot hide it.
             _ => Ok(reply),
         }
@@ -209,50 +273,37 @@ fn read_up_to(reader: impl Read, limit: u64, out: &mut Vec<u8>) -> io::Result<Fi
     Ok(Fits::Yes)
 }
 
-/// What the engine's failure means, in our words.
-fn failed(error: ureq::Error, phase: Phase, started: Instant) -> Error {
-    let elapsed = started.elapsed().as_millis() as u64;
+/// What the engine's failure means: the one that the connection kept, or the engine's own.
+fn failed(error: ureq::Error, call: &Call) -> Error {
+    if let Some(error) = call.take_failure() {
+        return error;
+    }
+    let phase = call.phase();
     let error = match error {
-        ureq::Error::Timeout(timeout) => timed_out(timeout, phase, elapsed),
-        ureq::Error::HostNotFound => {
-            Error::new(Kind::Dns, "The host name of the base URL could not be resolved")
-                .with_phase(Phase::Dns)
+        ureq::Error::Rustls(error) => Error::new(Kind::Tls, format!("TLS failed: {error}")),
+        ureq::Error::Tls(error) => Error::new(Kind::Tls, format!("TLS failed: {error}")),
+        ureq::Error::Io(error) if phase == Phase::Tls && error.kind() == io::ErrorKind::UnexpectedEof => {
+            Error::new(Kind::Connection, "The server closed the connection during the TLS handshake")
         }
-        ureq::Error::ConnectionFailed => {
-            Error::new(Kind::Connection, "No connection could be made").with_phase(Phase::Connect)
+        ureq::Error::Io(error) if phase == Phase::Tls => {
+            Error::new(Kind::Tls, format!("TLS failed: {error}"))
         }
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Error::new(Kind::Connection, format!("No connection could be made: {error}"))
-                .with_phase(Phase::Connect)
-                .with_billed(Billed::No)
-                .with_retryable(true)
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Error::new(Kind::Connection, "The connection ended in the middle of the reply")
         }
-        ureq::Error::Io(error) => {
-            Error::new(Kind::Connection, format!("The connection broke: {error}")).with_phase(phase)
+        ureq::Error::Io(error) => Error::new(Kind::Connection, format!("The connection broke: {error}")),
+        ureq::Error::LargeResponseHeader(_, limit) => Error::new(
+            Kind::ReplyTooLarge,
+            format!("The reply's header fields are larger than {limit} bytes"),
+        ),
+        // The engine's own type for this is not within reach; its words are.
+        ureq::Error::Protocol(error) if error.to_string().contains("too many headers") => {
+            Error::new(Kind::ReplyTooLarge, "The reply has more header fields than are taken")
         }
-        ureq::Error::Tls(error) => {
-            Error::new(Kind::Tls, format!("TLS failed: {error}")).with_phase(Phase::Tls)
+        ureq::Error::Protocol(error) => {
+            Error::new(Kind::Protocol, format!("The server's reply is not proper HTTP: {error}"))
         }
-        ureq::Error::Rustls(error) => {
-            Error::new(Kind::Tls, format!("TLS failed: {error}")).with_phase(Phase::Tls)
-        }
-        other => Error::new(Kind::Protocol, format!("The server's reply is not proper HTTP: {other}"))
-            .with_phase(phase),
+        other => Error::new(Kind::Protocol, format!("The exchange failed: {other}")),
     };
-    error.with_elapsed_ms(elapsed)
-}
-
-fn timed_out(timeout: Timeout, phase: Phase, elapsed: u64) -> Error {
-    let (limit, phase) = match timeout {
-        Timeout::Resolve => (Limit::Connect, Phase::Dns),
-        Timeout::Connect => (Limit::Connect, Phase::Connect),
-        Timeout::RecvResponse => (Limit::FirstByte, Phase::Wait),
-        _ => (Limit::Total, phase),
-    };
-    Error::new(
-        Kind::Timeout,
-        format!("The limit {} expired after {elapsed} ms in phase {}", limit.name(), phase.name()),
-    )
-    .with_limit(limit)
-    .with_phase(phase)
+    with_facts(error, call)
 }

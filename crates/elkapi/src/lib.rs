@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+mod call;
 mod cancel;
 mod client;
 mod completion;
@@ -22,11 +23,14 @@ mod error;
 mod exchange;
 mod image;
 pub mod json;
+mod net;
 mod refusal;
 mod reply;
 mod request;
 mod secret;
+mod sys;
 
+pub use call::Interrupt;
 pub use cancel::Cancel;
 pub use client::Client;
 pub use completion::{Choice, Completion, ToolCall, Usage};

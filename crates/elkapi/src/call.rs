@@ -1,0 +1,233 @@
+//! What one call carries: its limits, who may stop it, and the facts it gathers on the way.
+//!
+//! The HTTP engine passes nothing of ours down to the connection, so the call being worked on is
+//! named per thread ([`Call::enter`]); everything blocks, so that name is exact. The connection
+//! reads limits and stop wishes from it and writes phase, byte counts and failures into it.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::cancel::Cancel;
+use crate::config::Limits;
+use crate::error::{Error, Limit, Phase};
+
+/// Asked on the calling thread when a signal interrupted a wait, so that an embedder can stop the
+/// call (Ctrl-C in an interpreter).
+pub trait Interrupt: Send + Sync {
+    /// Whether to stop the call.
+    fn ask(&self) -> bool;
+
+    /// Asked anew for each wait: also ask after this long without a signal. For embedders whose
+    /// signal handlers only leave a note, which may come just before the wait begins.
+    fn backstop(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// One call: a request with all its attempts, or one stream.
+pub(crate) struct Call {
+    pub limits: Limits,
+    pub cancel: Option<Cancel>,
+    pub interrupt: Option<Arc<dyn Interrupt>>,
+    pub started: Instant,
+    /// When the whole call must have ended.
+    pub deadline: Option<Instant>,
+    phase: AtomicU8,
+    sent: AtomicU64,
+    received: AtomicU64,
+    /// The attempt runs on a connection that served an earlier one.
+    reused: AtomicBool,
+    /// The whole request was handed to the kernel.
+    fully_sent: AtomicBool,
+    /// The connection ended, not reset, before any byte of a reply, and nothing of the request had
+    /// been acknowledged.
+    stale: AtomicBool,
+    /// Take no connection from the pool.
+    fresh_only: AtomicBool,
+    /// When the connection for this attempt began to be made.
+    dialling_since: Mutex<Option<Instant>>,
+    /// The call only opens a connection ahead.
+    warming: AtomicBool,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Call {
+    pub fn new(
+        limits: &Limits,
+        cancel: Option<&Cancel>,
+        interrupt: Option<&Arc<dyn Interrupt>>,
+    ) -> Arc<Call> {
+        let started = Instant::now();
+        Arc::new(Call {
+            limits: limits.clone(),
+            cancel: cancel.cloned(),
+            interrupt: interrupt.cloned(),
+            started,
+            deadline: limits.total.and_then(|total| started.checked_add(total)),
+            phase: AtomicU8::new(Phase::Send as u8),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            reused: AtomicBool::new(true),
+            fully_sent: AtomicBool::new(false),
+            stale: AtomicBool::new(false),
+            fresh_only: AtomicBool::new(false),
+            dialling_since: Mutex::new(None),
+            warming: AtomicBool::new(false),
+            failure: Mutex::new(None),
+        })
+    }
+
+    /// Names this call as the one that this thread works on, until the scope ends.
+    pub fn enter(self: &Arc<Call>) -> Scope {
+        let outer = CURRENT.with(|current| current.replace(Some(self.clone())));
+        Scope { outer }
+    }
+
+    /// The call that this thread works on.
+    pub fn current() -> Option<Arc<Call>> {
+        CURRENT.with(|current| current.borrow().clone())
+    }
+
+    /// Forgets what the last attempt left behind.
+    pub fn begin_attempt(&self) {
+        self.set_phase(Phase::Send);
+        self.sent.store(0, Ordering::Relaxed);
+        self.received.store(0, Ordering::Relaxed);
+        self.reused.store(true, Ordering::Relaxed);
+        self.fully_sent.store(false, Ordering::Relaxed);
+        self.stale.store(false, Ordering::Relaxed);
+        self.take_failure();
+    }
+
+    pub fn phase(&self) -> Phase {
+        const ALL: [Phase; 8] = [
+            Phase::Dns,
+            Phase::Connect,
+            Phase::Proxy,
+            Phase::Tls,
+            Phase::Send,
+            Phase::Wait,
+            Phase::Read,
+            Phase::Pause,
+        ];
+        ALL[usize::from(self.phase.load(Ordering::Relaxed)) % ALL.len()]
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Whether a connection is being made; its bytes are not the request's.
+    pub fn is_connecting(&self) -> bool {
+        matches!(self.phase(), Phase::Dns | Phase::Connect | Phase::Proxy | Phase::Tls)
+    }
+
+    pub fn count_sent(&self, bytes: usize) {
+        if !self.is_connecting() {
+            self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    pub fn count_received(&self, bytes: usize) {
+        if !self.is_connecting() {
+            self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+    }
+
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// A connection is being opened for this attempt.
+    pub fn set_dialling(&self) {
+        self.reused.store(false, Ordering::Relaxed);
+        *self.dialling_since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// When that began.
+    pub fn dialling_since(&self) -> Instant {
+        self.dialling_since.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(self.started)
+    }
+
+    pub fn is_reused(&self) -> bool {
+        self.reused.load(Ordering::Relaxed)
+    }
+
+    pub fn set_fully_sent(&self) {
+        self.fully_sent.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_fully_sent(&self) -> bool {
+        self.fully_sent.load(Ordering::Relaxed)
+    }
+
+    pub fn set_stale(&self) {
+        self.stale.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    pub fn set_fresh_only(&self) {
+        self.fresh_only.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_fresh_only(&self) -> bool {
+        self.fresh_only.load(Ordering::Relaxed)
+    }
+
+    pub fn set_warming(&self) {
+        self.warming.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_warming(&self) -> bool {
+        self.warming.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the failure whole while the engine carries a mere token of it upwards.
+    pub fn fail(&self, error: Error) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert(error);
+    }
+
+    pub fn take_failure(&self) -> Option<Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub fn elapsed_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    /// The earlier of a part's own limit and the whole call's.
+    pub fn nearest(&self, own: Option<(Instant, Limit)>) -> Option<(Instant, Limit)> {
+        let total = self.deadline.map(|at| (at, Limit::Total));
+        match (own, total) {
+            (Some(own), Some(total)) => Some(if own.0 <= total.0 { own } else { total }),
+            (own, total) => own.or(total),
+        }
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Call>>> = const { RefCell::new(None) };
+}
+
+/// While it lives, its call is the one this thread works on; calls inside calls nest.
+pub(crate) struct Scope {
+    outer: Option<Arc<Call>>,
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        let outer = self.outer.take();
+        // At a thread's very end the name may be gone already; then nobody asks for it either.
+        let _ = CURRENT.try_with(|current| current.replace(outer));
+    }
+}

@@ -1,0 +1,251 @@
+//! Connections of our own under the HTTP engine: resolve, dial, TLS, pool, waiting.
+//!
+//! The engine writes requests and reads replies; which socket, how long, and who may stop it is
+//! decided here. The only room that names `ureq::unversioned`, which may change with any minor
+//! version of ureq; hence the pinned version in `Cargo.toml`.
+
+mod dial;
+mod dns;
+mod transport;
+mod wait;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as EngineResolver};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, NextTimeout, RustlsConnector, Transport,
+};
+use ureq::{Agent, http::Uri};
+
+use crate::call::Call;
+use crate::error::{Error, Kind, Phase};
+use dns::{NoAddress, Resolver};
+use transport::{Tcp, connect_limit, token};
+
+pub(crate) use wait::with_facts;
+
+/// Idle connections are dropped just before common servers and balancers drop theirs (60 to 75 s).
+const IDLE_AGE: Duration = Duration::from_secs(55);
+
+/// The reply's head at most: status line and field lines together.
+const HEAD: usize = 64 * 1024;
+
+/// An agent over our own connections, and what is known of them.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    pub agent: Agent,
+    idle: Arc<AtomicUsize>,
+    spare: Arc<Spare>,
+}
+
+impl Connections {
+    pub fn new(max_idle: usize) -> Connections {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .max_idle_connections(max_idle)
+            .max_idle_connections_per_host(max_idle)
+            .max_idle_age(IDLE_AGE)
+            .max_response_header_size(HEAD)
+            .proxy(None)
+            .user_agent("")
+            .accept("")
+            .accept_encoding("")
+            .build();
+        let idle = Arc::new(AtomicUsize::new(0));
+        let spare = Arc::new(Spare::default());
+        let chain = TakeSpare(spare.clone())
+            .chain(Dialer { resolver: Resolver::default() })
+            .chain(RustlsConnector::default())
+            .chain(Established { idle: idle.clone(), spare: spare.clone() });
+        Connections { agent: Agent::with_parts(config, chain, NoLookup), idle, spare }
+    }
+
+    /// Whether a connection waits for use.
+    pub fn has_idle(&self) -> bool {
+        self.idle.load(Ordering::Relaxed) > 0 || self.spare.is_filled()
+    }
+}
+
+/// The engine asks for addresses before it looks into its pool; ours are looked up when a socket is
+/// opened.
+#[derive(Debug)]
+struct NoLookup;
+
+impl EngineResolver for NoLookup {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
+}
+
+/// Opens the socket.
+#[derive(Debug)]
+struct Dialer {
+    resolver: Resolver,
+}
+
+impl Connector<Box<dyn Transport>> for Dialer {
+    /// Opened ahead, or new and without TLS yet.
+    type Out = Either<Box<dyn Transport>, Tcp>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<Box<dyn Transport>>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        if let Some(ahead) = chained {
+            return Ok(Some(Either::A(ahead)));
+        }
+        let call = Call::current().ok_or_else(token)?;
+        call.set_dialling();
+        let host = details.uri.host().unwrap_or_default();
+        let port =
+            details.uri.port_u16().unwrap_or(if details.uri.scheme_str() == Some("http") { 80 } else { 443 });
+        let limit = connect_limit(&call);
+        let fail = |error: Error| {
+            call.fail(error);
+            token()
+        };
+        call.set_phase(Phase::Dns);
+        let addresses = self.resolver.resolve(host, &call, limit).map_err(|why| match why {
+            NoAddress::Unknown(reason) => fail(wait::with_facts(
+                Error::new(Kind::Dns, format!("The host name {host} could not be resolved: {reason}")),
+                &call,
+            )),
+            NoAddress::Stopped(stop) => fail(wait::stopped(&call, stop)),
+        })?;
+        call.set_phase(Phase::Connect);
+        let socket =
+            dial::dial(&addresses, port, &call, limit).map_err(|stop| fail(wait::stopped(&call, stop)))?;
+        call.set_phase(if details.needs_tls() { Phase::Tls } else { Phase::Send });
+        Ok(Some(Either::B(Tcp::new(socket, details.needs_tls()))))
+    }
+}
+
+/// The last link: the connection stands. One that is opened ahead is put aside here.
+#[derive(Debug)]
+struct Established {
+    idle: Arc<AtomicUsize>,
+    spare: Arc<Spare>,
+}
+
+impl<In: Transport> Connector<In> for Established {
+    type Out = Counted;
+
+    fn connect(&self, _: &ConnectionDetails, chained: Option<In>) -> Result<Option<Counted>, ureq::Error> {
+        let Some(transport) = chained else { return Ok(None) };
+        let call = Call::current().ok_or_else(token)?;
+        call.set_phase(Phase::Send);
+        let counted = Counted { transport: Box::new(transport), idle: self.idle.clone(), is_idle: false };
+        if call.is_warming() {
+            self.spare.put(Box::new(counted));
+            return Err(token());
+        }
+        Ok(Some(counted))
+    }
+}
+
+/// A connection that counts itself while it lies in the pool.
+struct Counted {
+    transport: Box<dyn Transport>,
+    idle: Arc<AtomicUsize>,
+    is_idle: bool,
+}
+
+impl Counted {
+    fn set_idle(&mut self, is_idle: bool) {
+        if is_idle != self.is_idle {
+            self.is_idle = is_idle;
+            if is_idle {
+                self.idle.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.idle.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.set_idle(false);
+    }
+}
+
+impl fmt::Debug for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.transport.fmt(f)
+    }
+}
+
+impl Transport for Counted {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.transport.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.transport.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.transport.await_input(timeout)
+    }
+
+    /// Asked on the way into the pool and on the way out of it, in turn.
+    fn is_open(&mut self) -> bool {
+        let open = self.transport.is_open();
+        self.set_idle(open && !self.is_idle);
+        open
+    }
+
+    fn is_tls(&self) -> bool {
+        self.transport.is_tls()
+    }
+}
+
+/// One connection opened ahead of the first call.
+#[derive(Debug, Default)]
+struct Spare(Mutex<Option<(Instant, Box<dyn Transport>)>>);
+
+impl Spare {
+    fn put(&self, transport: Box<dyn Transport>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), transport));
+    }
+
+    fn take(&self) -> Option<Box<dyn Transport>> {
+        let (since, mut transport) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        // Asked twice, as the pool does: what came with the handshake, and what the kernel says.
+        let open = transport.is_open() && transport.is_open();
+        (open && since.elapsed() < IDLE_AGE).then_some(transport)
+    }
+
+    fn is_filled(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+/// The first link: a connection that was opened ahead serves the first call that needs one.
+#[derive(Debug)]
+struct TakeSpare(Arc<Spare>);
+
+impl Connector<()> for TakeSpare {
+    type Out = Box<dyn Transport>;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails,
+        _: Option<()>,
+    ) -> Result<Option<Box<dyn Transport>>, ureq::Error> {
+        let wanted = Call::current().is_some_and(|call| !call.is_fresh_only() && !call.is_warming());
+        Ok(if wanted { self.0.take() } else { None })
+    }
+}

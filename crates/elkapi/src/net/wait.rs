@@ -1,0 +1,166 @@
+//! The one place where this client blocks: on sockets and the wake descriptor, without time slices.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use crate::call::Call;
+use crate::error::{Billed, Error, Kind, Limit, Phase};
+
+/// Why a wait or a socket operation ended the call.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Someone signalled the call's token, or its interrupt hook said so.
+    Cancelled,
+    /// That limit passed.
+    TimedOut(Limit),
+    /// The system refused.
+    Failed(io::Error),
+}
+
+impl From<Errno> for Stop {
+    fn from(errno: Errno) -> Stop {
+        Stop::Failed(errno.into())
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
+/// Waits until one of the descriptors is ready, `until` passes (which is no failure), or the call is
+/// stopped. The answer stands in each descriptor's `revents`; the last place in `fds` is kept free
+/// for the wake descriptor.
+///
+/// `own` is the limit of the part that waits; the call's total counts always.
+pub(crate) fn wait<'a>(
+    fds: &mut Vec<PollFd<'a>>,
+    call: &'a Call,
+    own: Option<(Instant, Limit)>,
+    until: Option<Instant>,
+) -> Result<(), Stop> {
+    let wake = call.cancel.as_ref().map(|cancel| cancel.wake()).transpose()?;
+    let watched = fds.len();
+    if let Some(wake) = wake {
+        fds.push(PollFd::new(wake, PollFlags::IN));
+    }
+    let outcome = wait_on(fds, call, call.nearest(own), until);
+    fds.truncate(watched);
+    outcome
+}
+
+fn wait_on(
+    fds: &mut [PollFd<'_>],
+    call: &Call,
+    limit: Option<(Instant, Limit)>,
+    until: Option<Instant>,
+) -> Result<(), Stop> {
+    loop {
+        // After the descriptor is there and before the wait: a signal in between is seen here.
+        if call.cancel.as_ref().is_some_and(|cancel| cancel.is_signalled()) {
+            return Err(Stop::Cancelled);
+        }
+        let backstop = call.interrupt.as_ref().and_then(|interrupt| interrupt.backstop());
+        let mut next = [limit.map(|(at, _)| at), until].into_iter().flatten().min();
+        let mut asks = false;
+        if let Some(every) = backstop {
+            let ask_at = Instant::now() + every;
+            if next.is_none_or(|at| ask_at < at) {
+                next = Some(ask_at);
+                asks = true;
+            }
+        }
+        let timeout = next.map(|at| timespec(at.saturating_duration_since(Instant::now())));
+        match poll(fds, timeout.as_ref()) {
+            Ok(0) => {
+                let now = Instant::now();
+                if let Some((at, which)) = limit
+                    && now >= at
+                {
+                    return Err(Stop::TimedOut(which));
+                }
+                if until.is_some_and(|at| now >= at) {
+                    return Ok(());
+                }
+                if asks && asked_to_stop(call) {
+                    return Err(Stop::Cancelled);
+                }
+            }
+            Ok(_) => {
+                if call.cancel.as_ref().is_some_and(|cancel| cancel.is_signalled()) {
+                    return Err(Stop::Cancelled);
+                }
+                return Ok(());
+            }
+            Err(Errno::INTR) => {
+                if asked_to_stop(call) {
+                    return Err(Stop::Cancelled);
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn asked_to_stop(call: &Call) -> bool {
+    call.interrupt.as_ref().is_some_and(|interrupt| interrupt.ask())
+}
+
+/// Rounded up, so that a wait never ends just before its deadline.
+fn timespec(wait: Duration) -> Timespec {
+    // A year is for ever here, and keeps the seconds in range everywhere.
+    let wait = wait.min(Duration::from_secs(31_536_000));
+    Timespec { tv_sec: wait.as_secs() as _, tv_nsec: wait.subsec_nanos() as _ }
+}
+
+/// The error of a call that was stopped, with all that is known at this moment.
+pub(crate) fn stopped(call: &Call, stop: Stop) -> Error {
+    let phase = call.phase();
+    let elapsed = call.elapsed_ms();
+    let error = match stop {
+        Stop::Cancelled => Error::new(
+            Kind::Cancelled,
+            format!("The call was cancelled after {elapsed} ms in phase {}", phase.name()),
+        ),
+        Stop::TimedOut(limit) => Error::new(
+            Kind::Timeout,
+            format!("The limit {} expired after {elapsed} ms in phase {}", limit.name(), phase.name()),
+        )
+        .with_limit(limit),
+        Stop::Failed(error) => Error::new(Kind::Connection, broken(phase, &error)),
+    };
+    with_facts(error, call)
+}
+
+fn broken(phase: Phase, error: &io::Error) -> String {
+    match phase {
+        Phase::Dns | Phase::Connect => format!("No connection could be made: {error}"),
+        Phase::Proxy => format!("The connection to the proxy broke: {error}"),
+        Phase::Tls => format!("The connection broke during the TLS handshake: {error}"),
+        Phase::Send => format!("The connection broke while the request was sent: {error}"),
+        Phase::Wait | Phase::Pause => format!("The connection broke before the reply: {error}"),
+        Phase::Read => format!("The connection broke in the middle of the reply: {error}"),
+    }
+}
+
+/// Adds phase, counts and time, and what follows from them for money and repetition.
+pub(crate) fn with_facts(error: Error, call: &Call) -> Error {
+    let error = error
+        .with_phase(call.phase())
+        .with_traffic(call.sent(), call.received())
+        .with_elapsed_ms(call.elapsed_ms());
+    // What did not leave whole cannot have run, so it costs nothing and may be sent again.
+    let ran = call.is_fully_sent();
+    match error.kind() {
+        Kind::Cancelled => error.with_billed(if ran { Billed::Maybe } else { Billed::No }),
+        Kind::Connection | Kind::Timeout | Kind::Dns if !ran => {
+            let total = error.limit() == Some(Limit::Total);
+            error.with_billed(Billed::No).with_retryable(!total)
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,11 @@
+//! The operating system, made safe: fork marker, wake descriptor, quiet threads, socket facts.
+//!
+//! The ground floor, and the only room of this crate with `unsafe`. Nothing here knows of HTTP,
+//! calls or errors of ours.
+
+#![allow(unsafe_code)]
+
+pub(crate) mod fork;
+pub(crate) mod socket;
+pub(crate) mod thread;
+pub(crate) mod wake;

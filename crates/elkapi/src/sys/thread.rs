@@ -1,0 +1,40 @@
+//! Threads that leave the host alone: small, named, all signals blocked.
+
+use std::io;
+use std::thread::Builder;
+
+/// Starts a detached thread that no signal of the host is ever delivered to.
+///
+/// # Errors
+///
+/// When the process cannot have another thread.
+pub(crate) fn spawn_quiet(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let before = SignalMask::block_all();
+    let started = Builder::new().name(name.to_owned()).stack_size(128 * 1024).spawn(run);
+    drop(before);
+    started.map(drop)
+}
+
+/// All signals blocked on this thread; a thread started meanwhile inherits that. Restored on drop.
+struct SignalMask(libc::sigset_t);
+
+impl SignalMask {
+    fn block_all() -> SignalMask {
+        // SAFETY: plain data; `sigfillset` fills it and `pthread_sigmask` reads one set and writes the
+        // other, both alive here.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            let mut before: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            SignalMask(before)
+        }
+    }
+}
+
+impl Drop for SignalMask {
+    fn drop(&mut self) {
+        // SAFETY: the set was written by `block_all` on this same thread.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+    }
+}
