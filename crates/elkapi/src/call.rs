@@ -205,6 +205,11 @@ impl Call {
         self.started.elapsed().as_millis() as u64
     }
 
+    /// What remains of the whole call's time.
+    pub fn left(&self) -> Option<Duration> {
+        self.deadline.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
     /// The earlier of a part's own limit and the whole call's.
     pub fn nearest(&self, own: Option<(Instant, Limit)>) -> Option<(Instant, Limit)> {
         let total = self.deadline.map(|at| (at, Limit::Total));

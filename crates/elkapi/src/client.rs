@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
-use ureq::http::Method;
+use ureq::http::{HeaderName, HeaderValue, Method};
 
 use crate::call::{Call, Interrupt};
 use crate::cancel::Cancel;
@@ -11,6 +12,7 @@ use crate::completion::{Completion, Wanted};
 use crate::config::{Config, Settings};
 use crate::error::{Attempt, Billed, Error, Kind};
 use crate::exchange::{Exchange, Outgoing};
+use crate::net;
 use crate::refusal;
 use crate::request::{Mode, RequestBody};
 
@@ -104,6 +106,7 @@ impl Client {
             method: Method::POST,
             path: "/chat/completions",
             accept: "application/json",
+            fields: self.call_fields(),
             body: Some(body.as_bytes()),
         };
         self.call(&out, Wanted::Chat, cancel)
@@ -117,7 +120,13 @@ impl Client {
     /// have; otherwise every kind that a call can end with.
     pub fn get(&self, path: &str, cancel: Option<&Cancel>) -> Result<Completion, Error> {
         check_path(path)?;
-        let out = Outgoing { method: Method::GET, path, accept: "application/json", body: None };
+        let out = Outgoing {
+            method: Method::GET,
+            path,
+            accept: "application/json",
+            fields: Vec::new(),
+            body: None,
+        };
         self.call(&out, Wanted::Any, cancel)
     }
 
@@ -128,31 +137,32 @@ impl Client {
             );
         }
         let call = Call::new(&self.0.settings.unary, cancel, self.0.interrupt.as_ref());
-        let outcome = self.attempt(&call, out, wanted);
-        let elapsed = call.elapsed_ms();
-        match outcome {
-            Ok(answer) => {
-                let attempt = Attempt {
-                    status: Some(answer.status()),
-                    kind: None,
-                    request_id: answer.request_id().map(str::to_owned),
-                    elapsed_ms: elapsed,
-                };
-                Ok(answer.with_call(vec![attempt], elapsed))
+        let mut attempts = Vec::new();
+        let error = loop {
+            let before = call.elapsed_ms();
+            let outcome = self.attempt(&call, out, wanted);
+            attempts.push(attempt_of(&outcome, call.elapsed_ms() - before));
+            let error = match outcome {
+                Ok(answer) => return Ok(answer.with_call(attempts, call.elapsed_ms())),
+                Err(error) => error.with_traffic(call.sent(), call.received()),
+            };
+            let (retries, left) = (attempts.len() as u32 - 1, call.left());
+            let Some(pause) = self.0.settings.retry.pause(&error, retries, fastrand::f64(), left) else {
+                break error;
+            };
+            if let Err(stopped) = net::pause(&call, Instant::now() + pause) {
+                // What the last attempt told of money holds; nothing was sent since.
+                break stopped.with_billed(error.billed());
             }
-            Err(error) => {
-                let attempt = Attempt {
-                    status: error.status(),
-                    kind: Some(error.kind()),
-                    request_id: error.request_id().map(str::to_owned),
-                    elapsed_ms: elapsed,
-                };
-                Err(error
-                    .with_attempts(vec![attempt])
-                    .with_traffic(call.sent(), call.received())
-                    .with_elapsed_ms(elapsed))
-            }
-        }
+        };
+        Err(error.with_attempts(attempts).with_elapsed_ms(call.elapsed_ms()))
+    }
+
+    /// Field lines of one call: the same in all its attempts.
+    fn call_fields(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let Some(name) = &self.0.settings.idempotency_header else { return Vec::new() };
+        let value = format!("{:032x}", fastrand::u128(..));
+        HeaderValue::try_from(value).map(|value| vec![(name.clone(), value)]).unwrap_or_default()
     }
 
     fn attempt(&self, call: &Arc<Call>, out: &Outgoing, wanted: Wanted) -> Result<Completion, Error> {
@@ -166,6 +176,14 @@ impl Client {
             Err(refusal::of_status(reply, settings.contract, &settings.key))
         }
     }
+}
+
+fn attempt_of(outcome: &Result<Completion, Error>, elapsed_ms: u64) -> Attempt {
+    let (status, kind, request_id) = match outcome {
+        Ok(answer) => (Some(answer.status()), None, answer.request_id()),
+        Err(error) => (error.status(), Some(error.kind()), error.request_id()),
+    };
+    Attempt { status, kind, request_id: request_id.map(str::to_owned), elapsed_ms }
 }
 
 fn check_path(path: &str) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use ureq::http::{HeaderName, HeaderValue, Uri};
 use crate::error::Error;
 use crate::json::{Document, Type, View};
 use crate::request::Contract;
+use crate::retry::Policy;
 use crate::secret::Secret;
 
 /// Where the gateway is.
@@ -93,6 +94,14 @@ options! {
         "Between two bytes of the reply.";
     total_timeout_ms: u64, "milliseconds, 0 = none", "600000 for unary, none for streams", true,
         "The whole call.";
+    max_retries: u64, "number", "2", true,
+        "How often a call is repeated at most; only what cannot be billed twice is.";
+    base_delay_ms: u64, "milliseconds", "500", true,
+        "The first pause before repeating; each further one is twice as long, up to 8 s.";
+    retry_risky: bool, "boolean", "false", true,
+        "Also repeat failures after which the request may have been billed.";
+    idempotency_header: String, "name of a header field", "none", true,
+        "Sends a random value under that name, the same for all attempts of a call. The gateway knows no such field.";
     headers: Fields, "object of name and text", "none", true,
         "More header fields for every request.";
     traceparent: String, "W3C trace context", "none", true,
@@ -322,6 +331,12 @@ impl Config {
             user_agent,
             fields,
             unary: self.limits(),
+            retry: Policy {
+                max_retries: u32::try_from(self.max_retries.unwrap_or(2)).unwrap_or(u32::MAX),
+                base_delay: Duration::from_millis(self.base_delay_ms.unwrap_or(500)),
+                risky: self.retry_risky.unwrap_or(false),
+            },
+            idempotency_header: self.idempotency_header.as_deref().map(idempotency_header).transpose()?,
             max_body_bytes: self.max_body_bytes.unwrap_or(256 << 20),
             max_idle_connections: self.max_idle_connections.unwrap_or(64) as usize,
         })
@@ -363,6 +378,8 @@ pub(crate) struct Settings {
     pub user_agent: HeaderValue,
     pub fields: Vec<(HeaderName, HeaderValue)>,
     pub unary: Limits,
+    pub retry: Policy,
+    pub idempotency_header: Option<HeaderName>,
     pub max_body_bytes: u64,
     pub max_idle_connections: usize,
 }
@@ -400,6 +417,16 @@ fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
             Ok((name, value))
         }
     }
+}
+
+fn idempotency_header(name: &str) -> Result<HeaderName, Error> {
+    field(name, "").map(|(name, _)| name).map_err(|_| {
+        Error::config(format!(
+            "The option \"idempotency_header\" must be the name of a header field that is free, such as \"Idempotency-Key\", but it is {}",
+            crate::json::quote(name)
+        ))
+        .with_param("idempotency_header")
+    })
 }
 
 fn header_value(option: &str, text: &str) -> Result<HeaderValue, Error> {
@@ -541,6 +568,7 @@ mod tests {
             (r#"{"headers":{"X-A":1}}"#, "an object of header names and texts"),
             (r#"{"timeout_ms":1,"timeout_ms":2}"#, "stands twice"),
             (r#"{"user_agent":"a\r\nb"}"#, "user_agent"),
+            (r#"{"idempotency_header":"Host"}"#, "name of a header field that is free"),
         ] {
             let message = refused(json);
             assert!(message.contains(says), "{json}: {message}");

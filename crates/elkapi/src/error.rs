@@ -233,7 +233,7 @@ kinds! {
         "For long answers use a stream, or raise the limit that the message names.";
     -25 Connection "connection" retryable=false billed=Maybe
         "The connection could not be made or broke."
-        "Check the network; whether the request ran is told by `billed`.";
+        "Check the network and the address.";
     -26 StreamError "stream_error" retryable=false billed=Yes
         "The server reported a failure in the middle of a stream."
         "What arrived before it is kept.";
@@ -635,12 +635,16 @@ impl Error {
         if !text.ends_with(['.', '!', '?', '。']) {
             text.push('.');
         }
-        let advice = match facts.hint {
-            Some("quota") => Kind::Quota.advice(),
+        let advice = match (facts.hint, facts.limit) {
+            (Some("quota"), _) => Kind::Quota.advice(),
+            (_, Some(Limit::Connect)) => Kind::Connection.advice(),
             _ => facts.kind.advice(),
         };
         text.push(' ');
         text.push_str(advice);
+        if let Some(wait) = facts.retry_after_ms {
+            text.push_str(&format!(" The server asks to wait {} s.", wait.div_ceil(1000)));
+        }
         match facts.billed {
             Billed::Maybe => text.push_str(" The request may have been billed."),
             Billed::Yes => text.push_str(" The request was probably billed."),

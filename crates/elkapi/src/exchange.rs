@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
-use ureq::http::{self, HeaderValue, Method, header};
+use ureq::http::{self, HeaderName, HeaderValue, Method, header};
 
 use crate::call::Call;
 use crate::config::Settings;
@@ -30,6 +30,8 @@ pub(crate) struct Outgoing<'a> {
     /// Below the base URL, with a leading slash.
     pub path: &'a str,
     pub accept: &'static str,
+    /// Field lines of this call beside the client's.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
     /// JSON; `None` sends no body.
     pub body: Option<&'a [u8]>,
 }
@@ -93,7 +95,7 @@ impl Exchange {
         if present.connections.has_idle() {
             return Ok(());
         }
-        let out = Outgoing { method: Method::GET, path: "", accept: "", body: None };
+        let out = Outgoing { method: Method::GET, path: "", accept: "", fields: Vec::new(), body: None };
         let request = request(settings, &out)?;
         call.begin_attempt();
         call.set_warming();
@@ -157,7 +159,7 @@ fn request<'a>(settings: &Settings, out: &Outgoing<'a>) -> Result<http::Request<
     if out.body.is_some() {
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    for (name, value) in &settings.fields {
+    for (name, value) in settings.fields.iter().chain(&out.fields) {
         fields.insert(name.clone(), value.clone());
     }
     Ok(request)

@@ -27,6 +27,7 @@ mod net;
 mod refusal;
 mod reply;
 mod request;
+mod retry;
 mod secret;
 mod sys;
 

@@ -153,7 +153,7 @@ fn each_limit_ends_its_own_phase_and_is_named() {
         (Stall::waiting(), Config::new().first_byte_timeout_ms(300u64), Limit::FirstByte),
         (Stall::reading(), Config::new().idle_timeout_ms(300u64), Limit::Idle),
     ] {
-        let client = stall.client(config);
+        let client = stall.client(config.max_retries(0u64));
         let error = timed(300, || client.chat_completions(&stall.request, None).expect_err("timeout"));
         assert_eq!((error.kind(), error.limit()), (Kind::Timeout, Some(limit)), "{error}");
         assert_eq!(error.phase(), Some(stall.phase), "{error}");

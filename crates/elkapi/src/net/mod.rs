@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::event::PollFd;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as EngineResolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, NextTimeout, RustlsConnector, Transport,
@@ -248,4 +249,11 @@ impl Connector<()> for TakeSpare {
         let wanted = Call::current().is_some_and(|call| !call.is_fresh_only() && !call.is_warming());
         Ok(if wanted { self.0.take() } else { None })
     }
+}
+
+/// Pauses until then, or until the call is stopped.
+pub(crate) fn pause(call: &Call, until: Instant) -> Result<(), Error> {
+    call.set_phase(Phase::Pause);
+    let mut nothing: Vec<PollFd<'_>> = Vec::with_capacity(1);
+    wait::wait(&mut nothing, call, None, Some(until)).map_err(|stop| wait::stopped(call, stop))
 }
