@@ -15,10 +15,7 @@ const QUOTED_CHARACTERS: usize = 60;
 pub(crate) fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
-        Value::Array(parts) => parts
-            .iter()
-            .filter_map(|part| part["text"].as_str())
-            .collect(),
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
         _ => String::new(),
     }
 }
@@ -26,21 +23,15 @@ pub(crate) fn text_of(content: &Value) -> String {
 /// How many parts of a message are something else than text.
 pub(crate) fn attachments_of(content: &Value) -> usize {
     content.as_array().map_or(0, |parts| {
-        parts
-            .iter()
-            .filter(|part| part["type"].as_str().is_some_and(|kind| kind != "text"))
-            .count()
+        parts.iter().filter(|part| part["type"].as_str().is_some_and(|kind| kind != "text")).count()
     })
 }
 
 /// The answer to a prompt, in Japanese for a Japanese one.
 pub(crate) fn answer_to(prompt: &str, attachments: usize) -> String {
     let number = fingerprint(prompt);
-    let mut answer = if is_japanese(prompt) {
-        in_japanese(prompt, number)
-    } else {
-        in_english(prompt, number)
-    };
+    let mut answer =
+        if is_japanese(prompt) { in_japanese(prompt, number) } else { in_english(prompt, number) };
     if attachments > 0 {
         let plural = if attachments == 1 { "" } else { "s" };
         answer.push_str(&format!(" ({attachments} attachment{plural} received.)"));
@@ -76,11 +67,7 @@ fn in_english(prompt: &str, number: u64) -> String {
         "It depends on the season, on the forest, and on who is asking.",
         "Take it step by step, and rest where the moss is deep.",
     ];
-    format!(
-        "You said \"{}\". {}",
-        shortened(prompt),
-        REMARKS[(number % 6) as usize]
-    )
+    format!("You said \"{}\". {}", shortened(prompt), REMARKS[(number % 6) as usize])
 }
 
 fn in_japanese(prompt: &str, number: u64) -> String {
@@ -98,11 +85,7 @@ fn in_japanese(prompt: &str, number: u64) -> String {
         "一歩ずつ進めば、きっと大丈夫です。",
         "季節と森によりますが、答えは「はい」です。",
     ];
-    format!(
-        "「{}」についてですね。{}",
-        shortened(prompt),
-        REMARKS[(number % 4) as usize]
-    )
+    format!("「{}」についてですね。{}", shortened(prompt), REMARKS[(number % 4) as usize])
 }
 
 fn shortened(text: &str) -> String {
@@ -115,8 +98,7 @@ fn shortened(text: &str) -> String {
 
 fn is_japanese(text: &str) -> bool {
     // Kana always mean Japanese; without any, ideographs are taken for it too.
-    text.chars()
-        .any(|c| matches!(c, '\u{3040}'..='\u{30FF}' | '\u{4E00}'..='\u{9FFF}'))
+    text.chars().any(|c| matches!(c, '\u{3040}'..='\u{30FF}' | '\u{4E00}'..='\u{9FFF}'))
 }
 
 /// Cuts text into words (each with the space before it) and, where there are no spaces, into runs
@@ -204,10 +186,7 @@ mod tests {
     #[test]
     fn equal_pieces_put_together_give_the_text() {
         for (text, count) in [("abcdef", 3), ("日本語テキスト", 5), ("ab", 7), ("", 3)] {
-            let whole: String = equal_pieces(text, count)
-                .into_iter()
-                .map(|range| &text[range])
-                .collect();
+            let whole: String = equal_pieces(text, count).into_iter().map(|range| &text[range]).collect();
             assert_eq!(whole, text);
         }
     }

@@ -12,10 +12,7 @@ const CHECKSUM: u32 = 0x83F7_E39B;
 
 /// The file.
 pub(crate) fn gzip() -> Vec<u8> {
-    let mut bits = Bits {
-        bytes: vec![0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255],
-        used: 8,
-    };
+    let mut bits = Bits { bytes: vec![0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255], used: 8 };
     // The last block, with codes of its own: 286 for literals and lengths, one for distances.
     bits.push(0b1, 1);
     bits.push(0b10, 2);
@@ -47,8 +44,7 @@ pub(crate) fn gzip() -> Vec<u8> {
     bits.push(0, 8 - in_head);
     bits.push(0b11, 2); // The end, code 11.
     bits.bytes.extend_from_slice(&CHECKSUM.to_le_bytes());
-    bits.bytes
-        .extend_from_slice(&(DECOMPRESSED as u32).to_le_bytes());
+    bits.bytes.extend_from_slice(&(DECOMPRESSED as u32).to_le_bytes());
     bits.bytes
 }
 

@@ -28,11 +28,7 @@ impl Civil {
             (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * day_of_year + 2) / 153;
-        let month = if shifted_month < 10 {
-            shifted_month + 3
-        } else {
-            shifted_month - 9
-        };
+        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
         Civil {
             year: year_of_era + era * 400 + u64::from(month <= 2),
             month,
@@ -47,9 +43,7 @@ impl Civil {
 }
 
 fn since_epoch() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Seconds since 1970, for `created`.
@@ -60,9 +54,8 @@ pub(crate) fn unix_seconds() -> u64 {
 /// The time `ahead` from now as an HTTP date, for `Date` and `Retry-After`.
 pub(crate) fn http_date(ahead: Duration) -> String {
     const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let at = Civil::from_unix((since_epoch() + ahead).as_secs());
     format!(
         "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
@@ -82,8 +75,7 @@ pub(crate) fn request_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = since_epoch();
     let at = Civil::from_unix(now.as_secs());
-    let mut bits =
-        mix(now.as_nanos() as u64 ^ COUNT.fetch_add(1, Ordering::Relaxed).rotate_left(40));
+    let mut bits = mix(now.as_nanos() as u64 ^ COUNT.fetch_add(1, Ordering::Relaxed).rotate_left(40));
     let mut id = format!(
         "{:04}{:02}{:02}{:02}{:02}{:02}{:09}",
         at.year,
@@ -111,18 +103,15 @@ pub(crate) fn mix(seed: u64) -> u64 {
 
 /// A number that depends on every byte of `text` and on nothing else (FNV-1a, then [`mix`]).
 pub(crate) fn fingerprint(text: &str) -> u64 {
-    let hash = text.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
     mix(hash)
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds: the clock that a test in another process can compare with.
 pub(crate) fn monotonic_nanoseconds() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid timespec that outlives the call, and the clock id exists everywhere.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
@@ -137,10 +126,7 @@ mod tests {
         let at = Civil::from_unix(951_782_400);
         assert_eq!((at.year, at.month, at.day, at.weekday), (2000, 2, 29, 2));
         let at = Civil::from_unix(1_795_344_483);
-        assert_eq!(
-            (at.year, at.month, at.day, at.hour, at.minute, at.second),
-            (2026, 11, 22, 10, 48, 3)
-        );
+        assert_eq!((at.year, at.month, at.day, at.hour, at.minute, at.second), (2026, 11, 22, 10, 48, 3));
         assert_eq!(at.weekday, 0);
     }
 

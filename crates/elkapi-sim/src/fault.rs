@@ -63,12 +63,7 @@ pub(crate) enum Kind {
 }
 
 const fn row(name: &'static str, kind: Kind, does: &'static str) -> Row {
-    Row {
-        name,
-        kind,
-        number: None,
-        does,
-    }
+    Row { name, kind, number: None, does }
 }
 
 const fn numbered(
@@ -78,81 +73,28 @@ const fn numbered(
     default: u64,
     does: &'static str,
 ) -> Row {
-    Row {
-        name,
-        kind,
-        number: Some((unit, default)),
-        does,
-    }
+    Row { name, kind, number: Some((unit, default)), does }
 }
 
 /// Every fault there is.
 const TABLE: &[Row] = &[
-    row(
-        "stall-before-headers",
-        Kind::StallBeforeHeaders,
-        "reads the request, never replies",
-    ),
-    row(
-        "stall-after-headers",
-        Kind::StallAfterHeaders,
-        "sends the reply's head, then nothing",
-    ),
-    row(
-        "stall-mid-body",
-        Kind::StallMidBody,
-        "sends half of the body, then nothing",
-    ),
+    row("stall-before-headers", Kind::StallBeforeHeaders, "reads the request, never replies"),
+    row("stall-after-headers", Kind::StallAfterHeaders, "sends the reply's head, then nothing"),
+    row("stall-mid-body", Kind::StallMidBody, "sends half of the body, then nothing"),
     row(
         "stall-after-done",
         Kind::StallAfterDone,
         "sends everything but the end of a chunked body, then nothing",
     ),
-    numbered(
-        "drip",
-        Kind::Drip,
-        "MS",
-        50,
-        "sends one byte of the reply every MS milliseconds",
-    ),
-    row(
-        "one-byte-writes",
-        Kind::OneByteWrites,
-        "sends each byte of the reply on its own, without pauses",
-    ),
-    row(
-        "close-before-reply",
-        Kind::CloseBeforeReply,
-        "reads the request, then closes",
-    ),
+    numbered("drip", Kind::Drip, "MS", 50, "sends one byte of the reply every MS milliseconds"),
+    row("one-byte-writes", Kind::OneByteWrites, "sends each byte of the reply on its own, without pauses"),
+    row("close-before-reply", Kind::CloseBeforeReply, "reads the request, then closes"),
     row("truncate", Kind::Truncate, "closes after half of the body"),
-    row(
-        "reset",
-        Kind::ResetBeforeReply,
-        "the same as reset-before-reply",
-    ),
-    row(
-        "reset-before-reply",
-        Kind::ResetBeforeReply,
-        "reads the request, then resets the connection",
-    ),
-    row(
-        "reset-after-headers",
-        Kind::ResetAfterHeaders,
-        "resets after the reply's head",
-    ),
-    row(
-        "reset-mid-body",
-        Kind::ResetMidBody,
-        "resets after half of the body",
-    ),
-    numbered(
-        "ping-storm",
-        Kind::PingStorm,
-        "COUNT",
-        10_000,
-        "sends COUNT comments before a stream's events",
-    ),
+    row("reset", Kind::ResetBeforeReply, "the same as reset-before-reply"),
+    row("reset-before-reply", Kind::ResetBeforeReply, "reads the request, then resets the connection"),
+    row("reset-after-headers", Kind::ResetAfterHeaders, "resets after the reply's head"),
+    row("reset-mid-body", Kind::ResetMidBody, "resets after half of the body"),
+    numbered("ping-storm", Kind::PingStorm, "COUNT", 10_000, "sends COUNT comments before a stream's events"),
     numbered(
         "ping-forever",
         Kind::PingForever,
@@ -160,13 +102,7 @@ const TABLE: &[Row] = &[
         50,
         "sends a comment every MS milliseconds and never an event",
     ),
-    numbered(
-        "huge-line",
-        Kind::HugeLine,
-        "MEGABYTES",
-        16,
-        "answers with a text of that size, in one line",
-    ),
+    numbered("huge-line", Kind::HugeLine, "MEGABYTES", 16, "answers with a text of that size, in one line"),
     numbered(
         "slow-accept",
         Kind::SlowAccept,
@@ -174,26 +110,10 @@ const TABLE: &[Row] = &[
         1_000,
         "leaves the body unread for MS milliseconds, then answers",
     ),
-    row(
-        "slow-read",
-        Kind::SlowRead,
-        "never reads the body: a sender of some megabytes blocks",
-    ),
-    row(
-        "body-too-large",
-        Kind::BodyTooLarge,
-        "413 at once, body unread, then closes",
-    ),
-    row(
-        "expect-ignored",
-        Kind::ExpectIgnored,
-        "waits for the body without answering Expect: 100-continue",
-    ),
-    row(
-        "close-after-reply",
-        Kind::CloseAfterReply,
-        "says keep-alive, closes right after the reply",
-    ),
+    row("slow-read", Kind::SlowRead, "never reads the body: a sender of some megabytes blocks"),
+    row("body-too-large", Kind::BodyTooLarge, "413 at once, body unread, then closes"),
+    row("expect-ignored", Kind::ExpectIgnored, "waits for the body without answering Expect: 100-continue"),
+    row("close-after-reply", Kind::CloseAfterReply, "says keep-alive, closes right after the reply"),
     numbered(
         "close-when-idle",
         Kind::CloseWhenIdle,
@@ -216,25 +136,9 @@ const TABLE: &[Row] = &[
         Kind::StallOnSecond,
         "never replies to a kept connection's second request",
     ),
-    row(
-        "extra-reply",
-        Kind::ExtraReply,
-        "sends a second reply that nobody asked for",
-    ),
-    numbered(
-        "429-seconds",
-        Kind::RateLimitSeconds,
-        "S",
-        1,
-        "429 with Retry-After: S",
-    ),
-    numbered(
-        "429-date",
-        Kind::RateLimitDate,
-        "S",
-        2,
-        "429 with Retry-After as a date S seconds ahead",
-    ),
+    row("extra-reply", Kind::ExtraReply, "sends a second reply that nobody asked for"),
+    numbered("429-seconds", Kind::RateLimitSeconds, "S", 1, "429 with Retry-After: S"),
+    numbered("429-date", Kind::RateLimitDate, "S", 2, "429 with Retry-After as a date S seconds ahead"),
     numbered(
         "429-ms",
         Kind::RateLimitMilliseconds,
@@ -242,50 +146,14 @@ const TABLE: &[Row] = &[
         150,
         "429 with retry-after-ms: MS beside Retry-After: 20",
     ),
-    row(
-        "429-garbage",
-        Kind::RateLimitGarbage,
-        "429 with a Retry-After that cannot be read",
-    ),
-    numbered(
-        "429-long",
-        Kind::RateLimitLong,
-        "S",
-        3_600,
-        "429 with a Retry-After of an hour",
-    ),
-    row(
-        "short-length",
-        Kind::ShortLength,
-        "announces half of the body's length, sends it all, closes",
-    ),
-    row(
-        "long-length",
-        Kind::LongLength,
-        "announces 100 bytes more than it sends, closes",
-    ),
-    row(
-        "huge-content-length",
-        Kind::HugeContentLength,
-        "announces 1 GB, sends no body",
-    ),
-    row(
-        "half-header",
-        Kind::HalfHeader,
-        "closes in the middle of a field line",
-    ),
-    row(
-        "endless-header",
-        Kind::EndlessHeader,
-        "sends a field line without an end",
-    ),
-    numbered(
-        "many-headers",
-        Kind::ManyHeaders,
-        "COUNT",
-        10_000,
-        "adds COUNT field lines to the reply",
-    ),
+    row("429-garbage", Kind::RateLimitGarbage, "429 with a Retry-After that cannot be read"),
+    numbered("429-long", Kind::RateLimitLong, "S", 3_600, "429 with a Retry-After of an hour"),
+    row("short-length", Kind::ShortLength, "announces half of the body's length, sends it all, closes"),
+    row("long-length", Kind::LongLength, "announces 100 bytes more than it sends, closes"),
+    row("huge-content-length", Kind::HugeContentLength, "announces 1 GB, sends no body"),
+    row("half-header", Kind::HalfHeader, "closes in the middle of a field line"),
+    row("endless-header", Kind::EndlessHeader, "sends a field line without an end"),
+    numbered("many-headers", Kind::ManyHeaders, "COUNT", 10_000, "adds COUNT field lines to the reply"),
     numbered(
         "interim-storm",
         Kind::InterimStorm,
@@ -293,38 +161,12 @@ const TABLE: &[Row] = &[
         1_000,
         "sends COUNT replies 100 Continue before the real one",
     ),
-    row(
-        "endless-body",
-        Kind::EndlessBody,
-        "sends a body (or events) without an end",
-    ),
-    row(
-        "bad-chunk",
-        Kind::BadChunk,
-        "sends a transfer chunk whose size is not a number",
-    ),
-    row(
-        "not-http",
-        Kind::NotHttp,
-        "answers in another protocol, closes",
-    ),
-    row(
-        "gzip-bomb",
-        Kind::GzipBomb,
-        "sends 1 MB that decompresses to 1 GB",
-    ),
-    numbered(
-        "error-page",
-        Kind::ErrorPage,
-        "MEGABYTES",
-        1,
-        "502 with an HTML page of that size",
-    ),
-    row(
-        "echo-key",
-        Kind::EchoKey,
-        "401 which repeats the Authorization field in head and body",
-    ),
+    row("endless-body", Kind::EndlessBody, "sends a body (or events) without an end"),
+    row("bad-chunk", Kind::BadChunk, "sends a transfer chunk whose size is not a number"),
+    row("not-http", Kind::NotHttp, "answers in another protocol, closes"),
+    row("gzip-bomb", Kind::GzipBomb, "sends 1 MB that decompresses to 1 GB"),
+    numbered("error-page", Kind::ErrorPage, "MEGABYTES", 1, "502 with an HTML page of that size"),
+    row("echo-key", Kind::EchoKey, "401 which repeats the Authorization field in head and body"),
     row("redirect", Kind::Redirect, "307 to the ordinary gateway"),
 ];
 
@@ -355,19 +197,11 @@ impl Fault {
     /// The fault of that name, with or without a number at its end.
     pub(crate) fn find(name: &str) -> Option<Fault> {
         if let Some(row) = TABLE.iter().find(|row| row.name == name) {
-            return Some(Fault {
-                kind: row.kind,
-                number: row.number.map_or(0, |(_, default)| default),
-            });
+            return Some(Fault { kind: row.kind, number: row.number.map_or(0, |(_, default)| default) });
         }
         let (name, number) = name.rsplit_once('-')?;
-        let row = TABLE
-            .iter()
-            .find(|row| row.name == name && row.number.is_some())?;
-        Some(Fault {
-            kind: row.kind,
-            number: number.parse().ok()?,
-        })
+        let row = TABLE.iter().find(|row| row.name == name && row.number.is_some())?;
+        Some(Fault { kind: row.kind, number: number.parse().ok()? })
     }
 
     /// Whether the reply comes, or fails to come, when only the request's head was read.
@@ -403,25 +237,15 @@ mod tests {
     #[test]
     fn names_are_unique_and_every_one_is_found() {
         for (index, row) in TABLE.iter().enumerate() {
-            assert!(
-                TABLE[..index].iter().all(|other| other.name != row.name),
-                "{} twice",
-                row.name
-            );
-            assert_eq!(
-                Fault::find(row.name).map(|fault| fault.kind),
-                Some(row.kind)
-            );
+            assert!(TABLE[..index].iter().all(|other| other.name != row.name), "{} twice", row.name);
+            assert_eq!(Fault::find(row.name).map(|fault| fault.kind), Some(row.kind));
         }
     }
 
     #[test]
     fn a_number_is_taken_only_where_the_table_says_so() {
         assert_eq!(Fault::find("drip-7").map(|fault| fault.number), Some(7));
-        assert_eq!(
-            Fault::find("429-seconds-3").map(|fault| fault.number),
-            Some(3)
-        );
+        assert_eq!(Fault::find("429-seconds-3").map(|fault| fault.number), Some(3));
         assert!(Fault::find("truncate-7").is_none());
         assert!(Fault::find("drip-fast").is_none());
         assert!(Fault::find("nonsense").is_none());

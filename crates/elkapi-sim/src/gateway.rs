@@ -23,11 +23,7 @@ const PICTURE_TOKENS: (u64, u64) = (1_120, 2_000);
 
 /// Models that the list names: id, owner, endpoint types.
 const MODELS: [(&str, &str, &str); 4] = [
-    (
-        "gemini-3.1-pro-preview",
-        "google gemini",
-        "\"gemini\",\"openai\"",
-    ),
+    ("gemini-3.1-pro-preview", "google gemini", "\"gemini\",\"openai\""),
     ("gemini-3-pro-image-preview", "custom", "\"openai\""),
     ("gemini-3.1-flash-image-preview", "custom", "\"openai\""),
     ("gpt-5.5", "openai", "\"openai\""),
@@ -46,20 +42,14 @@ pub(crate) fn dashboard() -> Reply {
     const PAGE: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"UTF-8\"/><title>ElkAPI</title></head>\
                         <body><div id=\"root\"></div></body></html>";
     let mut reply = Reply::whole(200, "text/html; charset=utf-8", PAGE.into());
-    reply
-        .headers
-        .push(("Cache-Control".into(), "no-cache".to_owned()));
+    reply.headers.push(("Cache-Control".into(), "no-cache".to_owned()));
     with_common_fields(reply)
 }
 
 /// The refusal of a body over the limit; the rest of the body is not read.
 pub(crate) fn body_too_large() -> Reply {
     let id = clock::request_id();
-    let refusal = Refusal::relay(
-        413,
-        "\"read_request_body_failed\"",
-        "http: request body too large",
-    );
+    let refusal = Refusal::relay(413, "\"read_request_body_failed\"", "http: request body too large");
     let mut reply = refusal.into_reply(&id);
     add_common_fields(&mut reply, id);
     reply
@@ -74,10 +64,7 @@ pub(crate) fn with_common_fields(mut reply: Reply) -> Reply {
 fn add_common_fields(reply: &mut Reply, id: String) {
     reply.headers.splice(
         0..0,
-        [
-            ("Date".into(), clock::http_date(Duration::ZERO)),
-            ("X-Oneapi-Request-Id".into(), id),
-        ],
+        [("Date".into(), clock::http_date(Duration::ZERO)), ("X-Oneapi-Request-Id".into(), id)],
     );
 }
 
@@ -94,48 +81,24 @@ enum Form {
     /// Code (a JSON value), message, type: what stands before the relay.
     Middleware(&'static str),
     /// Message, type, param, code: the relay itself, or what it passes on.
-    Relay {
-        kind: &'static str,
-        code: &'static str,
-    },
+    Relay { kind: &'static str, code: &'static str },
     /// Message, type, param, code without the request id: paths and models.
-    Plain {
-        param: &'static str,
-        code: &'static str,
-    },
+    Plain { param: &'static str, code: &'static str },
     /// Message and type only.
     Bare,
 }
 
 impl Refusal {
     fn middleware(status: u16, code: &'static str, message: impl Into<String>) -> Refusal {
-        Refusal {
-            status,
-            message: message.into(),
-            form: Form::Middleware(code),
-        }
+        Refusal { status, message: message.into(), form: Form::Middleware(code) }
     }
 
     fn relay(status: u16, code: &'static str, message: impl Into<String>) -> Refusal {
-        Refusal {
-            status,
-            message: message.into(),
-            form: Form::Relay {
-                kind: "new_api_error",
-                code,
-            },
-        }
+        Refusal { status, message: message.into(), form: Form::Relay { kind: "new_api_error", code } }
     }
 
     fn upstream(status: u16, code: &'static str, message: impl Into<String>) -> Refusal {
-        Refusal {
-            status,
-            message: message.into(),
-            form: Form::Relay {
-                kind: "upstream_error",
-                code,
-            },
-        }
+        Refusal { status, message: message.into(), form: Form::Relay { kind: "upstream_error", code } }
     }
 
     fn into_reply(self, id: &str) -> Reply {
@@ -155,11 +118,7 @@ impl Refusal {
             }
             Form::Bare => format!("\"message\":{with_id},\"type\":\"new_api_error\""),
         };
-        Reply::whole(
-            self.status,
-            JSON,
-            format!("{{\"error\":{{{object}}}}}").into_bytes(),
-        )
+        Reply::whole(self.status, JSON, format!("{{\"error\":{{{object}}}}}").into_bytes())
     }
 }
 
@@ -171,10 +130,7 @@ fn route(head: &Head, path: &str, body: &[u8], id: &str) -> Result<Reply, Refusa
             return Err(Refusal {
                 status: 404,
                 message: format!("Invalid URL ({} {path})", head.method),
-                form: Form::Plain {
-                    param: "",
-                    code: "",
-                },
+                form: Form::Plain { param: "", code: "" },
             });
         }
     };
@@ -182,10 +138,7 @@ fn route(head: &Head, path: &str, body: &[u8], id: &str) -> Result<Reply, Refusa
         let refusal = Refusal {
             status: 405,
             message: format!("Method not allowed ({} {path})", head.method),
-            form: Form::Plain {
-                param: "",
-                code: "method_not_allowed",
-            },
+            form: Form::Plain { param: "", code: "method_not_allowed" },
         };
         let mut reply = refusal.into_reply(id);
         reply.headers.push(("Allow".into(), allowed.to_owned()));
@@ -200,30 +153,15 @@ fn route(head: &Head, path: &str, body: &[u8], id: &str) -> Result<Reply, Refusa
 }
 
 fn check_key(head: &Head) -> Result<&str, Refusal> {
-    let Some(field) = head
-        .header("authorization")
-        .filter(|field| !field.is_empty())
-    else {
-        return Err(Refusal {
-            status: 401,
-            message: "未提供令牌".to_owned(),
-            form: Form::Bare,
-        });
+    let Some(field) = head.header("authorization").filter(|field| !field.is_empty()) else {
+        return Err(Refusal { status: 401, message: "未提供令牌".to_owned(), form: Form::Bare });
     };
-    let key = field
-        .strip_prefix("Bearer ")
-        .or_else(|| field.strip_prefix("bearer "))
-        .unwrap_or(field)
-        .trim();
+    let key = field.strip_prefix("Bearer ").or_else(|| field.strip_prefix("bearer ")).unwrap_or(field).trim();
     if !key.starts_with("sk-") || key.contains("invalid") {
         return Err(Refusal::middleware(401, "\"\"", "Invalid token"));
     }
     if key.contains("exhausted") {
-        return Err(Refusal::middleware(
-            401,
-            "\"\"",
-            "该令牌额度已用尽 TokenStatusExhausted[sk-***]",
-        ));
+        return Err(Refusal::middleware(401, "\"\"", "该令牌额度已用尽 TokenStatusExhausted[sk-***]"));
     }
     Ok(key)
 }
@@ -251,10 +189,7 @@ fn model_or_error(id: &str) -> Result<Reply, Refusal> {
         None => Err(Refusal {
             status: 200,
             message: format!("The model '{id}' does not exist"),
-            form: Form::Plain {
-                param: "model",
-                code: "model_not_found",
-            },
+            form: Form::Plain { param: "model", code: "model_not_found" },
         }),
     }
 }
@@ -288,24 +223,14 @@ impl Wishes {
 /// What the model made of a request.
 enum Content {
     Text(String),
-    Picture {
-        markdown: String,
-        tokens: u64,
-    },
-    ToolCall {
-        id: String,
-        name: String,
-        arguments: String,
-    },
+    Picture { markdown: String, tokens: u64 },
+    ToolCall { id: String, name: String, arguments: String },
 }
 
 fn chat(head: &Head, key: &str, body: &[u8], id: &str) -> Result<Reply, Refusal> {
     const NO_MODEL: &str = "Model name not specified, model name cannot be empty";
     let media_type = head.header("content-type").unwrap_or_default();
-    if !media_type
-        .to_ascii_lowercase()
-        .starts_with("application/json")
-    {
+    if !media_type.to_ascii_lowercase().starts_with("application/json") {
         // The gateway reads such a body as a form, in which it finds no model.
         return Err(Refusal::middleware(400, "\"\"", NO_MODEL));
     }
@@ -321,19 +246,14 @@ fn chat(head: &Head, key: &str, body: &[u8], id: &str) -> Result<Reply, Refusal>
         return Err(Refusal::middleware(400, "\"\"", NO_MODEL));
     }
     if model.contains("typo") || model.contains("unknown") {
-        let message =
-            format!("No available channel for model {model} under group default (distributor)");
+        let message = format!("No available channel for model {model} under group default (distributor)");
         return Err(Refusal::middleware(503, "\"model_not_found\"", message));
     }
     check_types(&request)?;
     let messages = match request["messages"].as_array() {
         Some(messages) if !messages.is_empty() => messages,
         _ => {
-            return Err(Refusal::relay(
-                500,
-                "\"invalid_request\"",
-                "field messages is required",
-            ));
+            return Err(Refusal::relay(500, "\"invalid_request\"", "field messages is required"));
         }
     };
     if key.contains("poor") {
@@ -343,21 +263,12 @@ fn chat(head: &Head, key: &str, body: &[u8], id: &str) -> Result<Reply, Refusal>
     let picture = picture_options(&request, model)?;
     let wishes = Wishes::of(&request);
     let content = make_content(&request, messages, picture, &wishes)?;
-    let prompt_tokens = messages
-        .iter()
-        .map(|message| 1 + answer::tokens(&answer::text_of(&message["content"])))
-        .sum();
+    let prompt_tokens =
+        messages.iter().map(|message| 1 + answer::tokens(&answer::text_of(&message["content"]))).sum();
     let limit = ["max_completion_tokens", "max_tokens"]
         .iter()
         .find_map(|name| request[name].as_u64().filter(|n| *n > 0));
-    let answered = Answered {
-        id,
-        model,
-        content,
-        prompt_tokens,
-        limit,
-        wishes: &wishes,
-    };
+    let answered = Answered { id, model, content, prompt_tokens, limit, wishes: &wishes };
     let mut reply = if request["stream"] == true {
         answered.streamed(request["stream_options"]["include_usage"] != false)
     } else {
@@ -376,8 +287,7 @@ fn text_member<'a>(request: &'a Value, name: &str) -> Result<Option<&'a str>, Re
 }
 
 fn wrong_type(name: &str) -> Refusal {
-    let message =
-        format!("json: cannot unmarshal value into Go struct field GeneralOpenAIRequest.{name}");
+    let message = format!("json: cannot unmarshal value into Go struct field GeneralOpenAIRequest.{name}");
     Refusal::relay(400, "\"invalid_request\"", message)
 }
 
@@ -393,10 +303,7 @@ fn check_types(request: &Value) -> Result<(), Refusal> {
         ("temperature", Value::is_number),
         ("response_format", Value::is_object),
     ];
-    match rules
-        .iter()
-        .find(|(name, accepts)| !request[name].is_null() && !accepts(&request[name]))
-    {
+    match rules.iter().find(|(name, accepts)| !request[name].is_null() && !accepts(&request[name])) {
         Some((name, _)) => Err(wrong_type(name)),
         None => Ok(()),
     }
@@ -406,24 +313,13 @@ fn check_types(request: &Value) -> Result<(), Refusal> {
 fn picture_options(request: &Value, model: &str) -> Result<Option<(picture::Size, bool)>, Refusal> {
     let google = &request["extra_body"]["google"];
     let options = &google["image_config"];
-    let camel = [
-        (google, "imageConfig", "image_config"),
-        (google, "thinkingConfig", "thinking_config"),
-    ];
-    let camel_options = [
-        (options, "aspectRatio", "aspect_ratio"),
-        (options, "imageSize", "image_size"),
-    ];
-    if let Some((_, wrong, right)) = camel
-        .iter()
-        .chain(&camel_options)
-        .find(|(holder, wrong, _)| !holder[*wrong].is_null())
+    let camel = [(google, "imageConfig", "image_config"), (google, "thinkingConfig", "thinking_config")];
+    let camel_options = [(options, "aspectRatio", "aspect_ratio"), (options, "imageSize", "image_size")];
+    if let Some((_, wrong, right)) =
+        camel.iter().chain(&camel_options).find(|(holder, wrong, _)| !holder[*wrong].is_null())
     {
-        let within = if wrong.starts_with("aspect") || wrong.starts_with("imageS") {
-            "image_config."
-        } else {
-            ""
-        };
+        let within =
+            if wrong.starts_with("aspect") || wrong.starts_with("imageS") { "image_config." } else { "" };
         let message = format!(
             "extra_body.google.{within}{wrong} is not supported, use extra_body.google.{within}{right} instead"
         );
@@ -456,10 +352,7 @@ fn make_content(
     wishes: &Wishes,
 ) -> Result<Content, Refusal> {
     let empty = Value::Null;
-    let from_user = messages
-        .iter()
-        .rev()
-        .find(|message| message["role"] == "user");
+    let from_user = messages.iter().rev().find(|message| message["role"] == "user");
     let prompt_content = from_user.map_or(&empty, |message| &message["content"]);
     let prompt = answer::text_of(prompt_content);
     if let Some(text) = &wishes.text {
@@ -470,17 +363,12 @@ fn make_content(
     }
     if let Some((size, large)) = picture {
         let drawn = picture::draw(clock::fingerprint(&prompt), size, wishes.bytes.unwrap_or(0));
-        let file = drawn
-            .ok_or_else(|| Refusal::relay(500, "\"empty_response\"", "no picture was made"))?;
+        let file = drawn.ok_or_else(|| Refusal::relay(500, "\"empty_response\"", "no picture was made"))?;
         let mut markdown = String::with_capacity(file.len() * 4 / 3 + 64);
         markdown.push_str("![image](data:image/png;base64,");
         STANDARD.encode_string(&file, &mut markdown);
         markdown.push(')');
-        let tokens = if large {
-            PICTURE_TOKENS.1
-        } else {
-            PICTURE_TOKENS.0
-        };
+        let tokens = if large { PICTURE_TOKENS.1 } else { PICTURE_TOKENS.0 };
         return Ok(Content::Picture { markdown, tokens });
     }
     let last = messages.last().unwrap_or(&empty);
@@ -509,23 +397,16 @@ fn tool_call(request: &Value, prompt: &str) -> Option<Content> {
     }
     let tools = request["tools"].as_array()?;
     let prescribed = request["tool_choice"]["function"]["name"].as_str();
-    let function = tools
-        .iter()
-        .map(|tool| &tool["function"])
-        .find(|function| {
-            function["name"].is_string() && prescribed.is_none_or(|name| function["name"] == name)
-        })?;
+    let function = tools.iter().map(|tool| &tool["function"]).find(|function| {
+        function["name"].is_string() && prescribed.is_none_or(|name| function["name"] == name)
+    })?;
     let name = function["name"].as_str()?.to_owned();
     let arguments = match &function["parameters"] {
         Value::Null => "{}".to_owned(),
         parameters => schema::sample(parameters).to_string(),
     };
     let number = clock::fingerprint(&format!("{name}\n{prompt}"));
-    Some(Content::ToolCall {
-        id: format!("call_{number:016x}{:016x}", clock::mix(number)),
-        name,
-        arguments,
-    })
+    Some(Content::ToolCall { id: format!("call_{number:016x}{:016x}", clock::mix(number)), name, arguments })
 }
 
 /// Everything that a reply is written from.
@@ -546,10 +427,7 @@ impl Answered<'_> {
             return ("stop", answer::tokens(text));
         };
         let pieces = answer::pieces(text);
-        match usize::try_from(limit)
-            .ok()
-            .and_then(|limit| pieces.get(limit))
-        {
+        match usize::try_from(limit).ok().and_then(|limit| pieces.get(limit)) {
             Some(beyond) => {
                 text.truncate(beyond.start);
                 ("length", limit)
@@ -560,11 +438,7 @@ impl Answered<'_> {
 
     fn usage(&self, completion: u64, picture: u64) -> String {
         let prompt = self.prompt_tokens;
-        let pictures = if picture > 0 {
-            format!(",\"image_tokens\":{picture}")
-        } else {
-            String::new()
-        };
+        let pictures = if picture > 0 { format!(",\"image_tokens\":{picture}") } else { String::new() };
         format!(
             "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{},\
              \"prompt_tokens_details\":{{\"cached_tokens\":0,\"text_tokens\":{prompt},\"audio_tokens\":0,\
@@ -581,19 +455,10 @@ impl Answered<'_> {
         let content = std::mem::replace(&mut self.content, Content::Text(String::new()));
         let mut out = Vec::with_capacity(1_024 + content.length());
         out.extend_from_slice(
-            format!(
-                "{{\"id\":\"chatcmpl-{}\",\"model\":{},",
-                self.id,
-                quoted(self.model)
-            )
-            .as_bytes(),
+            format!("{{\"id\":\"chatcmpl-{}\",\"model\":{},", self.id, quoted(self.model)).as_bytes(),
         );
-        out.extend_from_slice(
-            format!("\"object\":\"chat.completion\",\"created\":{created},").as_bytes(),
-        );
-        out.extend_from_slice(
-            b"\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":",
-        );
+        out.extend_from_slice(format!("\"object\":\"chat.completion\",\"created\":{created},").as_bytes());
+        out.extend_from_slice(b"\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
         let (finish, usage) = match content {
             Content::Text(mut text) => {
                 let (finish, tokens) = self.limited(&mut text);
@@ -606,11 +471,7 @@ impl Answered<'_> {
                 out.push(b'"');
                 ("stop", self.usage(tokens, tokens))
             }
-            Content::ToolCall {
-                id,
-                name,
-                arguments,
-            } => {
+            Content::ToolCall { id, name, arguments } => {
                 let call = format!(
                     "\"\",\"tool_calls\":[{{\"id\":\"{id}\",\"type\":\"function\",\"function\":\
                      {{\"name\":{},\"arguments\":{}}}}}]",
@@ -621,9 +482,7 @@ impl Answered<'_> {
                 ("tool_calls", self.usage(answer::tokens(&arguments), 0))
             }
         };
-        out.extend_from_slice(
-            format!("}},\"finish_reason\":\"{finish}\"}}],\"usage\":{usage}}}").as_bytes(),
-        );
+        out.extend_from_slice(format!("}},\"finish_reason\":\"{finish}\"}}],\"usage\":{usage}}}").as_bytes());
         Reply::whole(200, JSON, out)
     }
 
@@ -642,10 +501,7 @@ impl Answered<'_> {
                 let last = pieces.len().saturating_sub(1);
                 for (index, piece) in pieces.into_iter().enumerate() {
                     // `length` rides in the last text chunk, `stop` has a chunk of its own.
-                    parts.push(Part::Text(
-                        piece,
-                        (finish == "length" && index == last).then_some("length"),
-                    ));
+                    parts.push(Part::Text(piece, (finish == "length" && index == last).then_some("length")));
                 }
                 if finish == "stop" {
                     parts.push(Part::Delta("{}".to_owned(), Some("stop")));
@@ -659,11 +515,7 @@ impl Answered<'_> {
                 parts.push(Part::Delta("{}".to_owned(), Some("stop")));
                 self.usage(tokens, tokens)
             }
-            Content::ToolCall {
-                id,
-                name,
-                arguments,
-            } => {
+            Content::ToolCall { id, name, arguments } => {
                 parts.push(Part::Delta(
                     format!(
                         "{{\"content\":\"\",\"role\":\"assistant\",\"tool_calls\":[{{\"index\":0,\"id\":\"{id}\",\
@@ -696,11 +548,9 @@ impl Answered<'_> {
             quoted(self.model)
         );
         let mut reply = Reply::whole(200, "text/event-stream", Vec::new());
-        for (name, value) in [
-            ("Cache-Control", "no-cache"),
-            ("Connection", "keep-alive"),
-            ("X-Accel-Buffering", "no"),
-        ] {
+        for (name, value) in
+            [("Cache-Control", "no-cache"), ("Connection", "keep-alive"), ("X-Accel-Buffering", "no")]
+        {
             reply.headers.push((name.into(), value.to_owned()));
         }
         reply.framing = Framing::Chunked;
@@ -719,17 +569,13 @@ impl Answered<'_> {
         match self.wishes.chunks {
             // A text of the test's own, or of a length of its own, is cut as it is.
             Some(chunks)
-                if self.wishes.text.is_some()
-                    || self.wishes.bytes.is_some()
-                    || self.limit.is_some() =>
+                if self.wishes.text.is_some() || self.wishes.bytes.is_some() || self.limit.is_some() =>
             {
                 answer::equal_pieces(text, chunks)
             }
             Some(chunks) => {
-                let words: Vec<String> = answer::pieces(text)
-                    .into_iter()
-                    .map(|word| text[word].to_owned())
-                    .collect();
+                let words: Vec<String> =
+                    answer::pieces(text).into_iter().map(|word| text[word].to_owned()).collect();
                 text.clear();
                 let mut pieces = Vec::with_capacity(chunks);
                 for word in words.iter().cycle().take(chunks) {

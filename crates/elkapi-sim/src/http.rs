@@ -53,10 +53,7 @@ pub(crate) struct Head {
 impl Head {
     /// The first field of that name, whatever its case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
@@ -101,14 +98,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// `socket` is the one that `stream` stands on.
     pub(crate) fn new(id: u64, stream: Box<dyn Stream>, socket: Arc<TcpStream>) -> Connection {
-        Connection {
-            id,
-            requests: 0,
-            stream,
-            socket,
-            buffer: Vec::new(),
-            used: 0,
-        }
+        Connection { id, requests: 0, stream, socket, buffer: Vec::new(), used: 0 }
     }
 
     /// Waits for the next request's head; `None` when the client closed between two requests.
@@ -122,10 +112,7 @@ impl Connection {
                 break from + at;
             }
             if self.buffer.len() > MAX_HEAD_BYTES {
-                return Err(RequestError::Malformed(
-                    431,
-                    "431 Request Header Fields Too Large",
-                ));
+                return Err(RequestError::Malformed(431, "431 Request Header Fields Too Large"));
             }
             searched = self.buffer.len();
             match self.fill() {
@@ -155,9 +142,7 @@ impl Connection {
         if matches!(head.body, BodyFraming::Length(length) if length > limit) {
             return Err(RequestError::TooLarge);
         }
-        let expects = head
-            .header("expect")
-            .is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
+        let expects = head.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
         if expects && answer_expect {
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
@@ -173,14 +158,8 @@ impl Connection {
             RequestError::Malformed(400, "400 Bad Request: malformed chunked encoding");
         loop {
             let line = self.read_line()?;
-            let digits = line
-                .split(|&byte| byte == b';')
-                .next()
-                .unwrap_or_default()
-                .trim_ascii();
-            let size = std::str::from_utf8(digits)
-                .ok()
-                .and_then(|text| u64::from_str_radix(text, 16).ok());
+            let digits = line.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+            let size = std::str::from_utf8(digits).ok().and_then(|text| u64::from_str_radix(text, 16).ok());
             let Some(size) = size else {
                 return Err(MALFORMED);
             };
@@ -207,10 +186,7 @@ impl Connection {
                 return Ok(line);
             }
             if self.buffer.len() - self.used > MAX_HEAD_BYTES {
-                return Err(RequestError::Malformed(
-                    400,
-                    "400 Bad Request: line too long",
-                ));
+                return Err(RequestError::Malformed(400, "400 Bad Request: line too long"));
             }
             if self.fill()? == 0 {
                 return Err(RequestError::Gone);
@@ -267,10 +243,7 @@ impl Connection {
                 continue;
             }
             if self.poll(CLOSED_BY_PEER, left)? & CLOSED_BY_PEER != 0 {
-                return Err(io::Error::new(
-                    ErrorKind::ConnectionAborted,
-                    "the client closed the connection",
-                ));
+                return Err(io::Error::new(ErrorKind::ConnectionAborted, "the client closed the connection"));
             }
         }
     }
@@ -289,32 +262,21 @@ impl Connection {
     }
 
     fn poll(&self, events: libc::c_short, length: Duration) -> io::Result<libc::c_short> {
-        let mut entry = libc::pollfd {
-            fd: self.socket.as_raw_fd(),
-            events,
-            revents: 0,
-        };
+        let mut entry = libc::pollfd { fd: self.socket.as_raw_fd(), events, revents: 0 };
         let milliseconds = libc::c_int::try_from(length.as_millis()).unwrap_or(libc::c_int::MAX);
         // SAFETY: `entry` is one valid pollfd for the length of the call; the socket is open
         // because `self` holds it.
         let ready = unsafe { libc::poll(&mut entry, 1, milliseconds) };
         if ready < 0 {
             let error = io::Error::last_os_error();
-            return if error.kind() == ErrorKind::Interrupted {
-                Ok(0)
-            } else {
-                Err(error)
-            };
+            return if error.kind() == ErrorKind::Interrupted { Ok(0) } else { Err(error) };
         }
         Ok(entry.revents)
     }
 
     /// Makes the coming close an abortive one: the client gets a reset instead of an end.
     pub(crate) fn reset_on_close(&self) {
-        let linger = libc::linger {
-            l_onoff: 1,
-            l_linger: 0,
-        };
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
         self.set_option(libc::SO_LINGER, &linger);
     }
 
@@ -348,15 +310,12 @@ impl Connection {
 
 /// The poll events that mean "the client closed".
 #[cfg(target_os = "linux")]
-const CLOSED_BY_PEER: libc::c_short =
-    libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
+const CLOSED_BY_PEER: libc::c_short = libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
 #[cfg(not(target_os = "linux"))]
 const CLOSED_BY_PEER: libc::c_short = libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 fn parse_head(bytes: &[u8]) -> Result<Head, RequestError> {
@@ -373,10 +332,7 @@ fn parse_head(bytes: &[u8]) -> Result<Head, RequestError> {
         "HTTP/1.1" => true,
         "HTTP/1.0" => false,
         _ => {
-            return Err(RequestError::Malformed(
-                505,
-                "505 HTTP Version Not Supported",
-            ));
+            return Err(RequestError::Malformed(505, "505 HTTP Version Not Supported"));
         }
     };
     let mut headers = Vec::with_capacity(16);
@@ -397,22 +353,11 @@ fn parse_head(bytes: &[u8]) -> Result<Head, RequestError> {
         body: BodyFraming::None,
     };
     if current && head.header("host").is_none() {
-        return Err(RequestError::Malformed(
-            400,
-            "400 Bad Request: missing required Host header",
-        ));
+        return Err(RequestError::Malformed(400, "400 Bad Request: missing required Host header"));
     }
     if let Some(connection) = head.header("connection") {
-        let says = |word: &str| {
-            connection
-                .split(',')
-                .any(|part| part.trim().eq_ignore_ascii_case(word))
-        };
-        head.keep_alive = if current {
-            !says("close")
-        } else {
-            says("keep-alive")
-        };
+        let says = |word: &str| connection.split(',').any(|part| part.trim().eq_ignore_ascii_case(word));
+        head.keep_alive = if current { !says("close") } else { says("keep-alive") };
     }
     head.body = body_framing(&head)?;
     Ok(head)
@@ -420,36 +365,22 @@ fn parse_head(bytes: &[u8]) -> Result<Head, RequestError> {
 
 fn body_framing(head: &Head) -> Result<BodyFraming, RequestError> {
     let mut length = None;
-    for (_, value) in head
-        .headers
-        .iter()
-        .filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-    {
-        let parsed = value
-            .parse::<u64>()
-            .ok()
-            .filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
+    for (_, value) in head.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+        let parsed = value.parse::<u64>().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
         match (length, parsed) {
             (None, Some(parsed)) => length = Some(parsed),
             (Some(known), Some(parsed)) if known == parsed => {}
             _ => {
-                return Err(RequestError::Malformed(
-                    400,
-                    "400 Bad Request: bad Content-Length",
-                ));
+                return Err(RequestError::Malformed(400, "400 Bad Request: bad Content-Length"));
             }
         }
     }
     match (head.header("transfer-encoding"), length) {
-        (Some(_), Some(_)) => Err(RequestError::Malformed(
-            400,
-            "400 Bad Request: Content-Length beside Transfer-Encoding",
-        )),
+        (Some(_), Some(_)) => {
+            Err(RequestError::Malformed(400, "400 Bad Request: Content-Length beside Transfer-Encoding"))
+        }
         (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(BodyFraming::Chunked),
-        (Some(_), None) => Err(RequestError::Malformed(
-            501,
-            "501 Unsupported transfer encoding",
-        )),
+        (Some(_), None) => Err(RequestError::Malformed(501, "501 Unsupported transfer encoding")),
         (None, Some(0)) | (None, None) => Ok(BodyFraming::None),
         (None, Some(length)) => Ok(BodyFraming::Length(length)),
     }

@@ -48,13 +48,7 @@ mod tests {
 
     #[test]
     fn quoted_text_reads_back_as_it_was() {
-        for text in [
-            "",
-            "plain",
-            "a\"b\\c\n\r\t\u{1}\u{1f}",
-            "<b>&</b>",
-            "日本語 👋",
-        ] {
+        for text in ["", "plain", "a\"b\\c\n\r\t\u{1}\u{1f}", "<b>&</b>", "日本語 👋"] {
             let back: String = serde_json::from_str(&quoted(text)).unwrap();
             assert_eq!(back, text);
         }

@@ -69,11 +69,7 @@ FAULTS: a number may follow where [-N] stands
 
 /// What the command line asks for.
 enum Task {
-    Serve {
-        options: Options,
-        until_stdin_closes: bool,
-        quiet: bool,
-    },
+    Serve { options: Options, until_stdin_closes: bool, quiet: bool },
     Help,
     Version,
 }
@@ -88,27 +84,17 @@ impl fmt::Display for UsageError {
 }
 
 fn main() -> ExitCode {
-    let task = match parse(
-        std::env::args_os()
-            .skip(1)
-            .map(|argument| argument.to_string_lossy().into_owned()),
-    ) {
-        Ok(task) => task,
-        Err(error) => {
-            return fail(
-                2,
-                &format!("{error}; `elkapi-sim --help` explains the arguments."),
-            );
-        }
-    };
+    let task =
+        match parse(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned())) {
+            Ok(task) => task,
+            Err(error) => {
+                return fail(2, &format!("{error}; `elkapi-sim --help` explains the arguments."));
+            }
+        };
     match task {
         Task::Help => print(&format!("{HELP}{}", elkapi_sim::fault_table())),
         Task::Version => print(&format!("elkapi-sim {}\n", env!("CARGO_PKG_VERSION"))),
-        Task::Serve {
-            options,
-            until_stdin_closes,
-            quiet,
-        } => {
+        Task::Serve { options, until_stdin_closes, quiet } => {
             // Before any thread is started, so that all inherit it and none is interrupted.
             let signals = block_stop_signals();
             raise_descriptor_limit();
@@ -131,9 +117,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task, UsageError
     let (mut until_stdin_closes, mut quiet) = (false, false);
     while let Some(argument) = arguments.next() {
         let (name, mut inline) = match argument.split_once('=') {
-            Some((name, value)) if name.starts_with("--") => {
-                (name.to_owned(), Some(value.to_owned()))
-            }
+            Some((name, value)) if name.starts_with("--") => (name.to_owned(), Some(value.to_owned())),
             _ => (argument, None),
         };
         let mut value = |what: &str| {
@@ -147,11 +131,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task, UsageError
             "--version" | "-V" => return Ok(Task::Version),
             "--port" => {
                 let text = value("a port number")?;
-                let wrong = |_| {
-                    UsageError(format!(
-                        "--port takes a number from 0 to 65535, not {text:?}"
-                    ))
-                };
+                let wrong = |_| UsageError(format!("--port takes a number from 0 to 65535, not {text:?}"));
                 options.port = text.parse().map_err(wrong)?;
             }
             "--host" => {
@@ -162,11 +142,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task, UsageError
                     text.parse().ok()
                 };
                 let loopback = host.filter(IpAddr::is_loopback);
-                let wrong = || {
-                    UsageError(format!(
-                        "--host takes a loopback address such as 127.0.0.1, not {text:?}"
-                    ))
-                };
+                let wrong =
+                    || UsageError(format!("--host takes a loopback address such as 127.0.0.1, not {text:?}"));
                 options.host = loopback.ok_or_else(wrong)?;
             }
             "--fixtures" => {
@@ -187,11 +164,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task, UsageError
             return Err(UsageError(format!("{name} takes no value")));
         }
     }
-    Ok(Task::Serve {
-        options,
-        until_stdin_closes,
-        quiet,
-    })
+    Ok(Task::Serve { options, until_stdin_closes, quiet })
 }
 
 /// Whoever reads may be gone already: that is no reason to end.
@@ -225,10 +198,7 @@ fn block_stop_signals() -> libc::sigset_t {
 
 /// One descriptor per connection: the usual soft limit of 1,024 is soon reached.
 fn raise_descriptor_limit() {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid rlimit for both calls; a refusal leaves the limit as it is.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {

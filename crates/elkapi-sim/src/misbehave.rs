@@ -79,20 +79,8 @@ pub(crate) fn act(
             stall(connection)
         }
 
-        Kind::Drip => byte_by_byte(
-            connection,
-            exchange,
-            &ordinary,
-            fault.milliseconds(),
-            head.keep_alive,
-        ),
-        Kind::OneByteWrites => byte_by_byte(
-            connection,
-            exchange,
-            &ordinary,
-            Duration::ZERO,
-            head.keep_alive,
-        ),
+        Kind::Drip => byte_by_byte(connection, exchange, &ordinary, fault.milliseconds(), head.keep_alive),
+        Kind::OneByteWrites => byte_by_byte(connection, exchange, &ordinary, Duration::ZERO, head.keep_alive),
 
         Kind::CloseBeforeReply => Ok(After::Close),
         Kind::Truncate => {
@@ -117,11 +105,7 @@ pub(crate) fn act(
         }
         Kind::CloseWhenIdle => {
             let after = reply::send(connection, exchange, &ordinary, true)?;
-            Ok(if connection.more_within(fault.milliseconds()) {
-                after
-            } else {
-                After::Close
-            })
+            Ok(if connection.more_within(fault.milliseconds()) { after } else { After::Close })
         }
         Kind::ExtraReply => {
             let mut twice = Encoded::of(&ordinary).whole();
@@ -151,12 +135,7 @@ pub(crate) fn act(
         Kind::HugeLine => {
             let bytes = fault.number.min(1_024) << 20;
             let larger = with_wish(asked.body, "bytes", bytes);
-            reply::send(
-                connection,
-                exchange,
-                &gateway::answer(head, asked.path, &larger),
-                head.keep_alive,
-            )
+            reply::send(connection, exchange, &gateway::answer(head, asked.path, &larger), head.keep_alive)
         }
         Kind::EndlessBody => endless_body(connection, &ordinary),
 
@@ -165,17 +144,11 @@ pub(crate) fn act(
             rate_limit(connection, exchange, head, &fields)
         }
         Kind::RateLimitDate => {
-            let fields = [(
-                "Retry-After",
-                clock::http_date(Duration::from_secs(fault.number)),
-            )];
+            let fields = [("Retry-After", clock::http_date(Duration::from_secs(fault.number)))];
             rate_limit(connection, exchange, head, &fields)
         }
         Kind::RateLimitMilliseconds => {
-            let fields = [
-                ("Retry-After", "20".to_owned()),
-                ("retry-after-ms", fault.number.to_string()),
-            ];
+            let fields = [("Retry-After", "20".to_owned()), ("retry-after-ms", fault.number.to_string())];
             rate_limit(connection, exchange, head, &fields)
         }
         Kind::RateLimitGarbage => {
@@ -202,27 +175,18 @@ pub(crate) fn act(
         }
         Kind::ManyHeaders => {
             for number in 0..fault.number.min(1_000_000) {
-                ordinary
-                    .headers
-                    .push((format!("X-Elk-{number}").into(), "moss".to_owned()));
+                ordinary.headers.push((format!("X-Elk-{number}").into(), "moss".to_owned()));
             }
             reply::send(connection, exchange, &ordinary, head.keep_alive)
         }
         Kind::InterimStorm => {
-            connection
-                .write(&b"HTTP/1.1 100 Continue\r\n\r\n".repeat(fault.count().min(1 << 20)))?;
+            connection.write(&b"HTTP/1.1 100 Continue\r\n\r\n".repeat(fault.count().min(1 << 20)))?;
             reply::send(connection, exchange, &ordinary, head.keep_alive)
         }
         Kind::BadChunk => {
             ordinary.framing = Framing::Chunked;
             exchange.ending();
-            connection.write(
-                &[
-                    &ordinary.head(0, true),
-                    b"elk\r\n{}\r\n0\r\n\r\n".as_slice(),
-                ]
-                .concat(),
-            )?;
+            connection.write(&[&ordinary.head(0, true), b"elk\r\n{}\r\n0\r\n\r\n".as_slice()].concat())?;
             Ok(After::Close)
         }
         Kind::NotHttp => {
@@ -248,8 +212,7 @@ pub(crate) fn act(
             reply::send(connection, exchange, &reply, head.keep_alive)
         }
         Kind::Redirect => {
-            let mut reply =
-                gateway::with_common_fields(Reply::whole(307, "text/html", b"Moved".to_vec()));
+            let mut reply = gateway::with_common_fields(Reply::whole(307, "text/html", b"Moved".to_vec()));
             let host = head.header("host").unwrap_or_default();
             reply.set_header("Location", format!("http://{host}{}", asked.path));
             reply::send(connection, exchange, &reply, head.keep_alive)
@@ -317,11 +280,7 @@ fn byte_by_byte(
         }
         connection.write(byte)?;
     }
-    Ok(if keep_alive {
-        After::KeepAlive
-    } else {
-        After::Close
-    })
+    Ok(if keep_alive { After::KeepAlive } else { After::Close })
 }
 
 fn reset_after(connection: &mut Connection, bytes: &[u8]) -> io::Result<After> {
@@ -360,10 +319,7 @@ fn endless_body(connection: &mut Connection, ordinary: &Reply) -> io::Result<Aft
     let mut block = Vec::with_capacity(2 * BLOCK);
     if let Body::Script(script) = &ordinary.body {
         connection.write(&ordinary.head(0, true))?;
-        let text = script
-            .parts
-            .iter()
-            .find(|part| matches!(part, Part::Text(..)));
+        let text = script.parts.iter().find(|part| matches!(part, Part::Text(..)));
         let mut event = Vec::new();
         match text {
             Some(part) => script.write_event(part, &mut event),
@@ -374,14 +330,14 @@ fn endless_body(connection: &mut Connection, ordinary: &Reply) -> io::Result<Aft
         }
         return endless(connection, &block);
     }
-    let mut reply = gateway::with_common_fields(Reply::whole(
-        200,
-        "application/json; charset=utf-8",
-        Vec::new(),
-    ));
+    let mut reply =
+        gateway::with_common_fields(Reply::whole(200, "application/json; charset=utf-8", Vec::new()));
     reply.framing = Framing::Chunked;
     let mut start = reply.head(0, true);
-    push_chunk(&mut start, b"{\"id\":\"x\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"");
+    push_chunk(
+        &mut start,
+        b"{\"id\":\"x\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"",
+    );
     connection.write(&start)?;
     push_chunk(&mut block, &[b'a'; BLOCK]);
     endless(connection, &block)
@@ -395,11 +351,8 @@ fn rate_limit(
 ) -> io::Result<After> {
     let body = "{\"error\":{\"message\":\"Rate limit reached\",\"type\":\"requests\",\"param\":null,\
                 \"code\":\"rate_limit_exceeded\"}}";
-    let mut reply = gateway::with_common_fields(Reply::whole(
-        429,
-        "application/json; charset=utf-8",
-        body.into(),
-    ));
+    let mut reply =
+        gateway::with_common_fields(Reply::whole(429, "application/json; charset=utf-8", body.into()));
     for (name, value) in fields {
         reply.set_header(name, value.clone());
     }
@@ -427,11 +380,8 @@ fn echo(authorization: &str) -> Reply {
         "{{\"error\":{{\"message\":{message},\"type\":\"invalid_request_error\",\"param\":null,\
          \"code\":\"invalid_api_key\"}}}}"
     );
-    let mut reply = gateway::with_common_fields(Reply::whole(
-        401,
-        "application/json; charset=utf-8",
-        body.into_bytes(),
-    ));
+    let mut reply =
+        gateway::with_common_fields(Reply::whole(401, "application/json; charset=utf-8", body.into_bytes()));
     reply.set_header("X-Echo-Authorization", authorization);
     reply
 }

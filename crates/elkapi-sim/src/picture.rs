@@ -52,15 +52,10 @@ pub(crate) fn size(aspect_ratio: &str, image_size: &str) -> Result<Size, Unknown
         "4K" => 4_096,
         _ => return Err(Unknown::ImageSize),
     };
-    let (_, across, down) = RATIOS
-        .into_iter()
-        .find(|(name, ..)| *name == aspect_ratio)
-        .ok_or(Unknown::AspectRatio)?;
+    let (_, across, down) =
+        RATIOS.into_iter().find(|(name, ..)| *name == aspect_ratio).ok_or(Unknown::AspectRatio)?;
     let unit = (f64::from(side) / f64::from(across * down).sqrt()).round() as u32;
-    Ok(Size {
-        width: across * unit,
-        height: down * unit,
-    })
+    Ok(Size { width: across * unit, height: down * unit })
 }
 
 /// Draws the picture for `seed` as PNG. With `at_least` the file is filled up to about so many
@@ -77,9 +72,7 @@ pub(crate) fn draw(seed: u64, size: Size, at_least: usize) -> Option<Vec<u8>> {
     let filler = at_least.saturating_sub(size.width as usize * 3);
     if filler > 0 {
         // A private chunk that no decoder looks at.
-        writer
-            .write_chunk(ChunkType(*b"flLr"), &noise(seed, filler))
-            .ok()?;
+        writer.write_chunk(ChunkType(*b"flLr"), &noise(seed, filler)).ok()?;
     }
     let mut pixels = writer.stream_writer_with_size(256 * 1024).ok()?;
     let rows: Vec<Vec<u8>> = (0..CELLS).map(|cell| row(seed, size.width, cell)).collect();
@@ -101,11 +94,7 @@ fn row(seed: u64, width: u32, line: u32) -> Vec<u8> {
         // Mirrored, because the eye takes symmetry for a picture.
         let on = bits >> cell.min(CELLS - 1 - cell) & 1 == 1;
         let light = (x * 200 / width) as u8;
-        row.extend(
-            tint[..3]
-                .iter()
-                .map(|tint| if on { tint ^ light } else { 255 - light / 2 }),
-        );
+        row.extend(tint[..3].iter().map(|tint| if on { tint ^ light } else { 255 - light / 2 }));
     }
     row
 }
@@ -128,19 +117,11 @@ mod tests {
     #[test]
     fn sizes_keep_the_ratio_and_come_near_the_area() {
         for (name, across, down) in RATIOS {
-            for (image_size, side) in [("512", 512u64), ("1K", 1_024), ("2K", 2_048), ("4K", 4_096)]
-            {
+            for (image_size, side) in [("512", 512u64), ("1K", 1_024), ("2K", 2_048), ("4K", 4_096)] {
                 let size = size(name, image_size).unwrap();
-                assert_eq!(
-                    size.width * down,
-                    size.height * across,
-                    "{name} {image_size}"
-                );
+                assert_eq!(size.width * down, size.height * across, "{name} {image_size}");
                 let area = u64::from(size.width) * u64::from(size.height);
-                assert!(
-                    area.abs_diff(side * side) * 20 < side * side,
-                    "{name} {image_size}: {size:?}"
-                );
+                assert!(area.abs_diff(side * side) * 20 < side * side, "{name} {image_size}: {size:?}");
             }
         }
     }

@@ -120,20 +120,13 @@ impl Reply {
 
     /// The first field of that name.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// Sets a field, in place if it is there.
     pub(crate) fn set_header(&mut self, name: &'static str, value: impl Into<String>) {
         let value = value.into();
-        match self
-            .headers
-            .iter_mut()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-        {
+        match self.headers.iter_mut().find(|(key, _)| key.eq_ignore_ascii_case(name)) {
             Some(field) => field.1 = value,
             None => self.headers.push((name.into(), value)),
         }
@@ -143,10 +136,7 @@ impl Reply {
     pub(crate) fn flat(&self) -> Vec<u8> {
         match &self.body {
             Body::Whole(bytes) => bytes.clone(),
-            Body::Pieces(pieces) => pieces
-                .iter()
-                .flat_map(|piece| piece.bytes.iter().copied())
-                .collect(),
+            Body::Pieces(pieces) => pieces.iter().flat_map(|piece| piece.bytes.iter().copied()).collect(),
             Body::Script(script) => {
                 let mut bytes = Vec::new();
                 for part in &script.parts {
@@ -160,26 +150,19 @@ impl Reply {
     /// Whether the connection can serve another request afterwards.
     fn allows_next(&self, body_length: u64) -> bool {
         let framed = match self.framing {
-            Framing::ContentLength => self
-                .declared_length
-                .is_none_or(|declared| declared == body_length),
+            Framing::ContentLength => self.declared_length.is_none_or(|declared| declared == body_length),
             Framing::Chunked => true,
             Framing::NoBody => matches!(self.status, 204 | 304),
             Framing::UntilClose => false,
         };
-        let closes = self
-            .header("connection")
-            .is_some_and(|value| value.eq_ignore_ascii_case("close"));
+        let closes = self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         framed && self.end == End::Normal && !closes
     }
 
     /// The bytes from the status line to the empty line.
     pub(crate) fn head(&self, body_length: u64, keep_alive: bool) -> Vec<u8> {
         let mut head = Vec::with_capacity(512);
-        let reason = self
-            .reason
-            .as_deref()
-            .unwrap_or_else(|| usual_phrase(self.status));
+        let reason = self.reason.as_deref().unwrap_or_else(|| usual_phrase(self.status));
         head.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", self.status).as_bytes());
         let says_close = !self.literal && !keep_alive;
         for (name, value) in &self.headers {
@@ -284,19 +267,11 @@ pub(crate) fn send(
             run(connection, exchange, script)?;
         }
     }
-    Ok(if keep_alive {
-        After::KeepAlive
-    } else {
-        After::Close
-    })
+    Ok(if keep_alive { After::KeepAlive } else { After::Close })
 }
 
 /// Sends a stream's events, one per transfer chunk and write; the last takes the end along.
-fn run(
-    connection: &mut Connection,
-    exchange: &mut Exchange<'_>,
-    script: &Script,
-) -> io::Result<()> {
+fn run(connection: &mut Connection, exchange: &mut Exchange<'_>, script: &Script) -> io::Result<()> {
     let (mut event, mut wire) = (Vec::new(), Vec::new());
     let mut due = Instant::now();
     for (index, part) in script.parts.iter().enumerate() {
@@ -332,10 +307,7 @@ pub(crate) fn send_reframed(
         return Ok(After::Close);
     }
     let segments = segments(reply, reframe);
-    let length = segments
-        .iter()
-        .map(|segment| segment.bytes.len() as u64)
-        .sum();
+    let length = segments.iter().map(|segment| segment.bytes.len() as u64).sum();
     let keep_alive = may_continue && reply.allows_next(length);
     let mut random = Random(match reframe {
         Reframe::Random(seed) => seed,
@@ -343,11 +315,7 @@ pub(crate) fn send_reframed(
     });
     let mut wire = reply.head(length, keep_alive);
     // In the other modes the head has a write of its own.
-    let mut borders = if reframe == Reframe::Events {
-        vec![wire.len()]
-    } else {
-        Vec::new()
-    };
+    let mut borders = if reframe == Reframe::Events { vec![wire.len()] } else { Vec::new() };
     let chunked = reply.framing == Framing::Chunked;
     let last = segments.len().saturating_sub(1);
     for (index, segment) in segments.iter().enumerate() {
@@ -372,11 +340,7 @@ pub(crate) fn send_reframed(
     }
     exchange.ending();
     flush(connection, &mut wire, &mut borders, reframe, &mut random)?;
-    Ok(if keep_alive {
-        After::KeepAlive
-    } else {
-        After::Close
-    })
+    Ok(if keep_alive { After::KeepAlive } else { After::Close })
 }
 
 /// Runs of content without a pause inside; each may have one before it.
@@ -386,10 +350,7 @@ fn segments(reply: &Reply, reframe: Reframe) -> Vec<Piece> {
     }
     let pieces = match &reply.body {
         Body::Pieces(pieces) if reframe != Reframe::Whole => pieces.clone(),
-        _ => vec![Piece {
-            pause: Duration::ZERO,
-            bytes: reply.flat(),
-        }],
+        _ => vec![Piece { pause: Duration::ZERO, bytes: reply.flat() }],
     };
     let mut segments: Vec<Piece> = Vec::new();
     for piece in pieces {
@@ -538,12 +499,8 @@ mod tests {
 
     #[test]
     fn events_are_cut_after_empty_lines_of_every_kind() {
-        let cut = |text: &'static str| {
-            events(text.as_bytes())
-                .iter()
-                .map(|piece| piece.len())
-                .collect::<Vec<_>>()
-        };
+        let cut =
+            |text: &'static str| events(text.as_bytes()).iter().map(|piece| piece.len()).collect::<Vec<_>>();
         assert_eq!(cut("data: a\n\ndata: b\n\n"), [9, 9]);
         assert_eq!(cut("data: a\r\n\r\ndata: b\r\n\r\n"), [11, 11]);
         assert_eq!(cut("data: a\r\rdata: b"), [9, 7]);

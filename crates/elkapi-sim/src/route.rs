@@ -46,12 +46,7 @@ pub(crate) enum Control {
 /// Takes `target` apart.
 pub(crate) fn steer(target: &str) -> Route<'_> {
     let mut path = without_query(without_authority(target));
-    let mut route = Route {
-        scope: None,
-        reframe: None,
-        delay: Duration::ZERO,
-        place: Place::Dashboard,
-    };
+    let mut route = Route { scope: None, reframe: None, delay: Duration::ZERO, place: Place::Dashboard };
     loop {
         let Some((first, rest)) = split_segment(path) else {
             return route;
@@ -67,9 +62,8 @@ pub(crate) fn steer(target: &str) -> Route<'_> {
             "reframe" => {
                 let (mode, rest) = split_segment(rest).unwrap_or_default();
                 let Some(reframe) = parse_reframe(mode) else {
-                    let sentence = format!(
-                        "unknown mode {mode:?}: /reframe takes bytes, events, whole or random-SEED"
-                    );
+                    let sentence =
+                        format!("unknown mode {mode:?}: /reframe takes bytes, events, whole or random-SEED");
                     return wrong(route, sentence);
                 };
                 route.reframe = Some(reframe);
@@ -108,10 +102,7 @@ pub(crate) fn steer(target: &str) -> Route<'_> {
 }
 
 fn wrong(route: Route<'_>, sentence: String) -> Route<'_> {
-    Route {
-        place: Place::Wrong(sentence),
-        ..route
-    }
+    Route { place: Place::Wrong(sentence), ..route }
 }
 
 /// `/a/b/c` → `a` and `/b/c`.
@@ -138,11 +129,7 @@ fn parse_reframe(mode: &str) -> Option<Reframe> {
         "bytes" => Some(Reframe::Bytes),
         "events" => Some(Reframe::Events),
         "whole" => Some(Reframe::Whole),
-        _ => mode
-            .strip_prefix("random-")?
-            .parse()
-            .ok()
-            .map(Reframe::Random),
+        _ => mode.strip_prefix("random-")?.parse().ok().map(Reframe::Random),
     }
 }
 
@@ -152,35 +139,22 @@ mod tests {
 
     #[test]
     fn prefixes_are_taken_in_any_order_before_the_place() {
-        let route =
-            steer("/s/one/reframe/random-7/delay/20/wire/unary_text/v1/chat/completions?x=1");
+        let route = steer("/s/one/reframe/random-7/delay/20/wire/unary_text/v1/chat/completions?x=1");
         assert_eq!(route.scope, Some("one"));
         assert_eq!(route.reframe, Some(Reframe::Random(7)));
         assert_eq!(route.delay, Duration::from_millis(20));
         assert_eq!(route.place, Place::Wire("unary_text"));
         let route = steer("/delay/20/s/one/v1/models/a/b");
-        assert_eq!(
-            (route.scope, route.place),
-            (Some("one"), Place::Gateway("/v1/models/a/b"))
-        );
+        assert_eq!((route.scope, route.place), (Some("one"), Place::Gateway("/v1/models/a/b")));
     }
 
     #[test]
     fn places_are_told_apart() {
-        assert_eq!(
-            steer("/fault/drip-5/v1/chat").place,
-            Place::Fault {
-                name: "drip-5",
-                path: "/v1/chat"
-            }
-        );
+        assert_eq!(steer("/fault/drip-5/v1/chat").place, Place::Fault { name: "drip-5", path: "/v1/chat" });
         assert_eq!(steer("/s/a/__stats").place, Place::Control(Control::Stats));
         assert_eq!(steer("/chat/completions").place, Place::Dashboard);
         assert_eq!(steer("/v1beta/models").place, Place::Dashboard);
-        assert_eq!(
-            steer("http://example.com/v1/models").place,
-            Place::Gateway("/v1/models")
-        );
+        assert_eq!(steer("http://example.com/v1/models").place, Place::Gateway("/v1/models"));
         assert_eq!(steer("*").place, Place::Dashboard);
     }
 

@@ -17,20 +17,10 @@ fn value_for(schema: &Value, root: &Value, name: &str, depth: usize) -> Value {
     if depth == 0 {
         return Value::Null;
     }
-    if let Some(pointer) = schema["$ref"]
-        .as_str()
-        .and_then(|reference| reference.strip_prefix('#'))
-    {
-        return root.pointer(pointer).map_or(Value::Null, |target| {
-            value_for(target, root, name, depth - 1)
-        });
+    if let Some(pointer) = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
+        return root.pointer(pointer).map_or(Value::Null, |target| value_for(target, root, name, depth - 1));
     }
-    for given in [
-        &schema["const"],
-        &schema["default"],
-        &schema["examples"][0],
-        &schema["enum"][0],
-    ] {
+    for given in [&schema["const"], &schema["default"], &schema["examples"][0], &schema["enum"][0]] {
         if !given.is_null() {
             return given.clone();
         }
@@ -38,16 +28,11 @@ fn value_for(schema: &Value, root: &Value, name: &str, depth: usize) -> Value {
     for key in ["anyOf", "oneOf", "allOf"] {
         if let Some(choices) = schema[key].as_array() {
             let chosen = choices.iter().find(|choice| choice["type"] != "null");
-            return chosen.map_or(Value::Null, |choice| {
-                value_for(choice, root, name, depth - 1)
-            });
+            return chosen.map_or(Value::Null, |choice| value_for(choice, root, name, depth - 1));
         }
     }
     let kind = match &schema["type"] {
-        Value::Array(kinds) => kinds
-            .iter()
-            .filter_map(Value::as_str)
-            .find(|kind| *kind != "null"),
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null"),
         kind => kind.as_str(),
     };
     match kind {
@@ -71,13 +56,9 @@ fn object(schema: &Value, root: &Value, depth: usize) -> Value {
     let required = schema["required"].as_array();
     let wanted = |name: &str| required.is_none_or(|names| names.iter().any(|one| one == name));
     let properties = schema["properties"].as_object();
-    let members = properties
-        .into_iter()
-        .flatten()
-        .filter(|(name, _)| wanted(name));
-    let members: Map<String, Value> = members
-        .map(|(name, member)| (name.clone(), value_for(member, root, name, depth - 1)))
-        .collect();
+    let members = properties.into_iter().flatten().filter(|(name, _)| wanted(name));
+    let members: Map<String, Value> =
+        members.map(|(name, member)| (name.clone(), value_for(member, root, name, depth - 1))).collect();
     Value::Object(members)
 }
 
@@ -88,12 +69,7 @@ fn word_for(schema: &Value, name: &str) -> &'static str {
         Some("date-time") => "2026-11-22T10:48:03Z",
         Some("email") => "elk@example.com",
         Some("uri") => "https://example.com/",
-        _ if ["city", "location", "place"]
-            .iter()
-            .any(|word| name.contains(word)) =>
-        {
-            "Tokyo"
-        }
+        _ if ["city", "location", "place"].iter().any(|word| name.contains(word)) => "Tokyo",
         _ if name.contains("country") => "Japan",
         _ if name.contains("unit") => "celsius",
         _ if name.contains("date") => "2026-11-22",

@@ -45,12 +45,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 0,
-            fixtures: None,
-            max_body_bytes: 128 << 20,
-        }
+        Options { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 0, fixtures: None, max_body_bytes: 128 << 20 }
     }
 }
 
@@ -125,11 +120,7 @@ impl Simulator {
             .name("elkapi-sim".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || accept(&listener, &for_acceptor))?;
-        Ok(Simulator {
-            shared,
-            address,
-            acceptor: Some(acceptor),
-        })
+        Ok(Simulator { shared, address, acceptor: Some(acceptor) })
     }
 
     /// The address it listens on.
@@ -181,10 +172,7 @@ impl Drop for Simulator {
         for socket in sockets.values() {
             let _ = socket.shutdown(Shutdown::Both);
         }
-        let _ = self
-            .shared
-            .ended
-            .wait_timeout_while(sockets, STOP_WAIT, |sockets| !sockets.is_empty());
+        let _ = self.shared.ended.wait_timeout_while(sockets, STOP_WAIT, |sockets| !sockets.is_empty());
     }
 }
 
@@ -212,17 +200,12 @@ fn start_connection(id: u64, socket: TcpStream, shared: &Arc<Shared>) {
     shared.ledger.accepted();
     shared.sockets().insert(id, Arc::clone(&socket));
     let for_thread = Arc::clone(shared);
-    let spawned = thread::Builder::new()
-        .stack_size(STACK_BYTES)
-        .spawn(move || {
-            let stream = Box::new(Plain(Arc::clone(&socket)));
-            let _leaving = Leaving {
-                id,
-                shared: &for_thread,
-            };
-            let mut connection = Connection::new(id, stream, socket);
-            serve(&mut connection, &for_thread);
-        });
+    let spawned = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        let stream = Box::new(Plain(Arc::clone(&socket)));
+        let _leaving = Leaving { id, shared: &for_thread };
+        let mut connection = Connection::new(id, stream, socket);
+        serve(&mut connection, &for_thread);
+    });
     if spawned.is_err() {
         shared.sockets().remove(&id);
     }
@@ -279,9 +262,7 @@ fn respond(connection: &mut Connection, shared: &Shared, head: &Arc<Head>) -> Af
         _ => None,
     };
     if let Some(fault) = fault.as_ref().filter(|fault| fault.leaves_body_unread()) {
-        let mut exchange = shared
-            .ledger
-            .enter(route.scope, connection.id, head, &Arc::default());
+        let mut exchange = shared.ledger.enter(route.scope, connection.id, head, &Arc::default());
         let outcome = misbehave::act_on_head(fault, connection, &mut exchange);
         return outcome.unwrap_or_else(|_| shared.left_by_client(exchange));
     }
@@ -311,12 +292,7 @@ fn respond(connection: &mut Connection, shared: &Shared, head: &Arc<Head>) -> Af
         (Place::Fault { path, .. }, Some(fault)) => {
             let mut ordinary = gateway::answer(head, path, &body);
             ordinary.delay += route.delay;
-            let asked = misbehave::Asked {
-                head,
-                path,
-                body: &body,
-                ordinary,
-            };
+            let asked = misbehave::Asked { head, path, body: &body, ordinary };
             misbehave::act(&fault, connection, &mut exchange, asked)
         }
         (place, _) => {
@@ -339,9 +315,9 @@ fn respond(connection: &mut Connection, shared: &Shared, head: &Arc<Head>) -> Af
 fn make_reply(head: &Head, place: &Place<'_>, body: &[u8]) -> Reply {
     match place {
         Place::Gateway(path) => gateway::answer(head, path, body),
-        Place::Fault { name, .. } => cannot_answer(&format!(
-            "there is no fault {name:?}; GET /__faults lists them"
-        )),
+        Place::Fault { name, .. } => {
+            cannot_answer(&format!("there is no fault {name:?}; GET /__faults lists them"))
+        }
         Place::Wrong(sentence) => cannot_answer(sentence),
         Place::Dashboard | Place::Wire(_) | Place::Control(_) => gateway::dashboard(),
     }
@@ -359,17 +335,11 @@ fn deliver(
         exchange.ending();
         let bytes = reply.head(reply.flat().len() as u64, head.keep_alive);
         connection.write(&bytes)?;
-        return Ok(if head.keep_alive {
-            After::KeepAlive
-        } else {
-            After::Close
-        });
+        return Ok(if head.keep_alive { After::KeepAlive } else { After::Close });
     }
     match route.reframe {
         None => reply::send(connection, exchange, reply, head.keep_alive),
-        Some(reframe) => {
-            reply::send_reframed(connection, exchange, reply, reframe, head.keep_alive)
-        }
+        Some(reframe) => reply::send_reframed(connection, exchange, reply, reframe, head.keep_alive),
     }
 }
 
@@ -381,21 +351,12 @@ fn cannot_answer(sentence: &str) -> Reply {
     );
     let mut reply = Reply::whole(599, "application/json; charset=utf-8", body.into_bytes());
     reply.reason = Some("Simulator Error".to_owned());
-    reply
-        .headers
-        .push(("X-Oneapi-Request-Id".into(), clock::request_id()));
+    reply.headers.push(("X-Oneapi-Request-Id".into(), clock::request_id()));
     reply
 }
 
-fn refuse_body(
-    connection: &mut Connection,
-    shared: &Shared,
-    route: &Route<'_>,
-    head: &Arc<Head>,
-) -> After {
-    let mut exchange = shared
-        .ledger
-        .enter(route.scope, connection.id, head, &Arc::default());
+fn refuse_body(connection: &mut Connection, shared: &Shared, route: &Route<'_>, head: &Arc<Head>) -> After {
+    let mut exchange = shared.ledger.enter(route.scope, connection.id, head, &Arc::default());
     match reply::send(connection, &mut exchange, &gateway::body_too_large(), false) {
         Ok(_) => After::Linger,
         Err(_) => After::Close,
@@ -424,15 +385,8 @@ fn answer_control(
 }
 
 fn refuse_method(connection: &mut Connection, control: Control, head: &Head) -> After {
-    let allowed = if control == Control::Reset {
-        "POST"
-    } else {
-        "GET"
-    };
-    let mut reply = cannot_answer(&format!(
-        "{} takes {allowed}, not {}",
-        head.target, head.method
-    ));
+    let allowed = if control == Control::Reset { "POST" } else { "GET" };
+    let mut reply = cannot_answer(&format!("{} takes {allowed}, not {}", head.target, head.method));
     (reply.status, reply.reason) = (405, None);
     reply.set_header("Allow", allowed);
     send_uncounted(connection, &reply, head)

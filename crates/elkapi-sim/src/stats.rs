@@ -62,10 +62,7 @@ pub struct RecordedRequest {
 impl RecordedRequest {
     /// The first field of that name, whatever its case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
@@ -160,23 +157,15 @@ impl Page {
         self.in_flight += 1;
         self.max_in_flight = self.max_in_flight.max(self.in_flight);
         self.last = Some((Arc::clone(head), Arc::clone(body)));
-        let entry = LoggedRequest {
-            method: head.method.clone(),
-            path: head.target.clone(),
-            at_ms,
-            connection,
-        };
+        let entry =
+            LoggedRequest { method: head.method.clone(), path: head.target.clone(), at_ms, connection };
         push_bounded(&mut self.log, entry);
     }
 
     /// Forgets everything but what is still going on.
     fn reset(&mut self) {
         let in_flight = self.in_flight;
-        *self = Page {
-            in_flight,
-            max_in_flight: in_flight,
-            ..Page::default()
-        };
+        *self = Page { in_flight, max_in_flight: in_flight, ..Page::default() };
     }
 
     fn read(&self, now_ms: u64) -> Stats {
@@ -237,10 +226,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new() -> Ledger {
-        Ledger {
-            started: Instant::now(),
-            pages: Mutex::default(),
-        }
+        Ledger { started: Instant::now(), pages: Mutex::default() }
     }
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
@@ -275,13 +261,8 @@ impl Ledger {
         body: &Arc<Vec<u8>>,
     ) -> Exchange<'_> {
         let at_ms = self.now_ms();
-        self.pages()
-            .each(scope, |page| page.enter(head, body, at_ms, connection));
-        Exchange {
-            ledger: self,
-            scope: scope.map(str::to_owned),
-            in_flight: true,
-        }
+        self.pages().each(scope, |page| page.enter(head, body, at_ms, connection));
+        Exchange { ledger: self, scope: scope.map(str::to_owned), in_flight: true }
     }
 
     /// The counters of everything, or of one scope (all zero if nothing came in it).
@@ -292,10 +273,7 @@ impl Ledger {
             None => pages.all.read(now_ms),
             Some(scope) => match pages.scopes.get(scope) {
                 Some(page) => page.read(now_ms),
-                None => Stats {
-                    now_ms,
-                    ..Stats::default()
-                },
+                None => Stats { now_ms, ..Stats::default() },
             },
         }
     }
@@ -329,9 +307,9 @@ impl Exchange<'_> {
     pub(crate) fn ending(&mut self) {
         if self.in_flight {
             self.in_flight = false;
-            self.ledger.pages().each(self.scope.as_deref(), |page| {
-                page.in_flight = page.in_flight.saturating_sub(1)
-            });
+            self.ledger
+                .pages()
+                .each(self.scope.as_deref(), |page| page.in_flight = page.in_flight.saturating_sub(1));
         }
     }
 

@@ -30,24 +30,13 @@ impl Running {
             .spawn()
             .unwrap();
         let mut base_url = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut base_url)
-            .unwrap();
-        Running {
-            child,
-            base_url: base_url.trim_end().to_owned(),
-        }
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut base_url).unwrap();
+        Running { child, base_url: base_url.trim_end().to_owned() }
     }
 
     fn address(&self) -> SocketAddr {
-        let authority = self
-            .base_url
-            .strip_prefix("http://")
-            .and_then(|rest| rest.strip_suffix("/v1"));
-        authority
-            .unwrap_or_else(|| panic!("{:?}", self.base_url))
-            .parse()
-            .unwrap()
+        let authority = self.base_url.strip_prefix("http://").and_then(|rest| rest.strip_suffix("/v1"));
+        authority.unwrap_or_else(|| panic!("{:?}", self.base_url)).parse().unwrap()
     }
 
     fn ended(&mut self) -> ExitStatus {
@@ -74,19 +63,10 @@ fn run(arguments: &[&str]) -> Output {
 #[test]
 fn the_first_line_is_the_base_url_and_it_answers() {
     let directory = fixtures();
-    let running = Running::start(&[
-        "--port",
-        "0",
-        "--fixtures",
-        directory.to_str().unwrap(),
-        "--quiet",
-    ]);
+    let running = Running::start(&["--port", "0", "--fixtures", directory.to_str().unwrap(), "--quiet"]);
     let mut socket = connect(running.address());
     assert_eq!(exchange(&mut socket, &chat("/v1", "Hello", "")).status, 200);
-    assert_eq!(
-        exchange(&mut socket, &chat("/wire/unary_text/v1", "Hello", "")).status,
-        200
-    );
+    assert_eq!(exchange(&mut socket, &chat("/wire/unary_text/v1", "Hello", "")).status, 200);
 }
 
 #[test]
@@ -95,11 +75,8 @@ fn signals_end_it_with_success_even_during_a_reply() {
         let mut running = Running::start(&[]);
         let mut socket = connect(running.address());
         assert_eq!(exchange(&mut socket, &chat("/v1", "Hello", "")).status, 200);
-        std::io::Write::write_all(
-            &mut socket,
-            chat("/fault/stall-mid-body/v1", "Hello", "").as_bytes(),
-        )
-        .unwrap();
+        std::io::Write::write_all(&mut socket, chat("/fault/stall-mid-body/v1", "Hello", "").as_bytes())
+            .unwrap();
         // SAFETY: the process is our own child, which was not waited for yet.
         unsafe { libc::kill(running.child.id() as libc::pid_t, signal) };
         assert!(running.ended().success());
@@ -119,10 +96,7 @@ fn the_end_of_standard_input_ends_it_if_asked() {
 fn a_closed_standard_output_does_not_end_it() {
     // `start` closes its end of the pipe as soon as the first line was read.
     let mut running = Running::start(&[]);
-    assert_eq!(
-        exchange(&mut connect(running.address()), &chat("/v1", "Hello", "")).status,
-        200
-    );
+    assert_eq!(exchange(&mut connect(running.address()), &chat("/v1", "Hello", "")).status, 200);
     assert!(running.child.try_wait().unwrap().is_none());
 }
 
@@ -152,11 +126,7 @@ fn a_port_that_is_taken_is_named_as_the_reason() {
     let running = Running::start(&["--port=0"]);
     let output = run(&["--port", &running.address().port().to_string()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        String::from_utf8(output.stderr)
-            .unwrap()
-            .contains("cannot start")
-    );
+    assert!(String::from_utf8(output.stderr).unwrap().contains("cannot start"));
 }
 
 #[test]
@@ -164,19 +134,10 @@ fn help_explains_steering_and_lists_every_fault() {
     let output = run(&["--help"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    for part in [
-        "/fault/NAME/v1",
-        "/wire/NAME/v1",
-        "curl ",
-        "/__stats",
-        "--until-stdin-closes",
-    ] {
+    for part in ["/fault/NAME/v1", "/wire/NAME/v1", "curl ", "/__stats", "--until-stdin-closes"] {
         assert!(text.contains(part), "{part}");
     }
     assert!(text.ends_with(&elkapi_sim::fault_table()));
     let version = String::from_utf8(run(&["--version"]).stdout).unwrap();
-    assert_eq!(
-        version.trim_end(),
-        format!("elkapi-sim {}", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(version.trim_end(), format!("elkapi-sim {}", env!("CARGO_PKG_VERSION")));
 }

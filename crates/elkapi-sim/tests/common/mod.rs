@@ -19,11 +19,7 @@ pub fn fixtures() -> PathBuf {
 }
 
 pub fn simulator() -> Simulator {
-    Simulator::start(Options {
-        fixtures: Some(fixtures()),
-        ..Options::default()
-    })
-    .unwrap()
+    Simulator::start(Options { fixtures: Some(fixtures()), ..Options::default() }).unwrap()
 }
 
 pub fn connect(address: SocketAddr) -> TcpStream {
@@ -39,21 +35,15 @@ pub fn request(method: &str, path: &str, body: &str) -> String {
     let content = if body.is_empty() {
         String::new()
     } else {
-        format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
-            body.len()
-        )
+        format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())
     };
-    format!(
-        "{method} {path} HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer sk-test\r\n{content}\r\n{body}"
-    )
+    format!("{method} {path} HTTP/1.1\r\nHost: sim\r\nAuthorization: Bearer sk-test\r\n{content}\r\n{body}")
 }
 
 /// A chat request with one user message; `more` is put behind it (`,"stream":true`).
 pub fn chat(path: &str, prompt: &str, more: &str) -> String {
-    let body = format!(
-        "{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"{prompt}\"}}]{more}}}"
-    );
+    let body =
+        format!("{{\"model\":\"m\",\"messages\":[{{\"role\":\"user\",\"content\":\"{prompt}\"}}]{more}}}");
     request("POST", &format!("{path}/chat/completions"), &body)
 }
 
@@ -70,15 +60,11 @@ pub struct Reply {
 
 impl Reply {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     pub fn text(&self) -> String {
@@ -129,24 +115,12 @@ pub fn read_reply(socket: &mut TcpStream) -> Reply {
     }
     let head = String::from_utf8(raw.clone()).unwrap();
     let mut lines = head.trim_end().split("\r\n");
-    let status = lines
-        .next()
-        .unwrap()
-        .split(' ')
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers: Vec<(String, String)> = lines
         .map(|line| line.split_once(": ").unwrap())
         .map(|(name, value)| (name.into(), value.into()))
         .collect();
-    let mut reply = Reply {
-        status,
-        headers,
-        body: Vec::new(),
-        raw,
-    };
+    let mut reply = Reply { status, headers, body: Vec::new(), raw };
     if reply.header("transfer-encoding") == Some("chunked") {
         read_chunks(socket, &mut reply);
     } else if let Some(length) = reply.header("content-length") {
@@ -178,14 +152,9 @@ fn read_chunks(socket: &mut TcpStream, reply: &mut Reply) {
 fn read_some(socket: &mut TcpStream, into: &mut Vec<u8>, count: usize) {
     let start = into.len();
     into.resize(start + count, 0);
-    socket
-        .read_exact(&mut into[start..])
-        .unwrap_or_else(|error| {
-            panic!(
-                "{error} after {:?}",
-                String::from_utf8_lossy(&into[..start])
-            );
-        });
+    socket.read_exact(&mut into[start..]).unwrap_or_else(|error| {
+        panic!("{error} after {:?}", String::from_utf8_lossy(&into[..start]));
+    });
 }
 
 /// Waits until `fact` holds.
