@@ -13,6 +13,7 @@ use crate::config::{Config, Settings};
 use crate::error::{Attempt, Billed, Error, Kind};
 use crate::exchange::{Exchange, Outgoing};
 use crate::net;
+use crate::random;
 use crate::refusal;
 use crate::request::{Mode, RequestBody};
 
@@ -40,6 +41,7 @@ impl Client {
     ///
     /// `config`, naming the option and how to mend it.
     pub fn new(config: Config) -> Result<Client, Error> {
+        let config = config.completed();
         let settings = config.settings()?;
         let exchange = Arc::new(Exchange::new(&settings));
         Ok(Client(Arc::new(Inner { config, settings, exchange, interrupt: None })))
@@ -54,11 +56,7 @@ impl Client {
     /// `config`, naming the option.
     pub fn with(&self, changes_json: &str) -> Result<Client, Error> {
         let config = self.0.config.clone().changed(Config::check_per_call(changes_json)?);
-        let mut settings = config.settings()?;
-        // Where the key and the address come from the environment, they stay what they were.
-        settings.base_url = self.0.settings.base_url.clone();
-        settings.key = self.0.settings.key.clone();
-        settings.authorization = self.0.settings.authorization.clone();
+        let settings = config.settings()?;
         let (exchange, interrupt) = (self.0.exchange.clone(), self.0.interrupt.clone());
         Ok(Client(Arc::new(Inner { config, settings, exchange, interrupt })))
     }
@@ -147,7 +145,7 @@ impl Client {
                 Err(error) => error.with_traffic(call.sent(), call.received()),
             };
             let (retries, left) = (attempts.len() as u32 - 1, call.left());
-            let Some(pause) = self.0.settings.retry.pause(&error, retries, fastrand::f64(), left) else {
+            let Some(pause) = self.0.settings.retry.pause(&error, retries, random::fraction(), left) else {
                 break error;
             };
             if let Err(stopped) = net::pause(&call, Instant::now() + pause) {
@@ -155,14 +153,15 @@ impl Client {
                 break stopped.with_billed(error.billed());
             }
         };
-        Err(error.with_attempts(attempts).with_elapsed_ms(call.elapsed_ms()))
+        let error = error.with_attempts(attempts).with_elapsed_ms(call.elapsed_ms());
+        Err(error.without(|text| self.0.settings.key.cut_from(text)))
     }
 
     /// Field lines of one call: the same in all its attempts.
     fn call_fields(&self) -> Vec<(HeaderName, HeaderValue)> {
         let Some(name) = &self.0.settings.idempotency_header else { return Vec::new() };
-        let value = format!("{:032x}", fastrand::u128(..));
-        HeaderValue::try_from(value).map(|value| vec![(name.clone(), value)]).unwrap_or_default()
+        let value = random::token().and_then(|token| HeaderValue::try_from(token).ok());
+        value.map(|value| vec![(name.clone(), value)]).unwrap_or_default()
     }
 
     fn attempt(&self, call: &Arc<Call>, out: &Outgoing, wanted: Wanted) -> Result<Completion, Error> {

@@ -3,6 +3,7 @@
 //! [`Config`] is what the caller says, from JSON, setters or the environment; [`Settings`] is what
 //! a client lives by, complete and checked. Nothing here touches the network.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -41,9 +42,20 @@ macro_rules! options {
         },)*];
 
         /// What the caller says about a client; see [`OPTIONS`].
-        #[derive(Clone, Debug, Default)]
+        #[derive(Clone, Default)]
         pub struct Config {
             $($name: Option<$type>,)*
+        }
+
+        impl fmt::Debug for Config {
+            /// The names that are set; values may be secrets.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut set = f.debug_set();
+                $(if self.$name.is_some() {
+                    set.entry(&format_args!(stringify!($name)));
+                })*
+                set.finish()
+            }
         }
 
         impl Config {
@@ -119,7 +131,7 @@ options! {
 }
 
 /// Header fields by name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Fields(Vec<(String, String)>);
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Fields {
@@ -276,28 +288,27 @@ impl Config {
         self.overlaid(changes)
     }
 
-    /// Completes from the environment and the defaults, and checks.
+    /// Takes from the environment what it is asked for and is absent; after this the environment is
+    /// not looked at again.
+    pub(crate) fn completed(mut self) -> Config {
+        if self.environment != Some(false) {
+            let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+            self.api_key = self.api_key.or_else(|| variable("ELKAPI_API_KEY"));
+            self.base_url = self.base_url.or_else(|| variable("ELKAPI_BASE_URL"));
+        }
+        self
+    }
+
+    /// Completes with the defaults, and checks.
     pub(crate) fn settings(&self) -> Result<Settings, Error> {
-        let from_environment = |name: &str| {
-            if self.environment == Some(false) {
-                return None;
-            }
-            std::env::var(name).ok().filter(|value| !value.is_empty())
+        let Some(key) = &self.api_key else {
+            return Err(Error::config(
+                "There is no API key: set the environment variable ELKAPI_API_KEY or the option \"api_key\"",
+            )
+            .with_param("api_key"));
         };
-        let key = match self.api_key.clone().or_else(|| from_environment("ELKAPI_API_KEY")) {
-            Some(key) => Secret::new(&key)?,
-            None => {
-                return Err(Error::config(
-                    "There is no API key: set the environment variable ELKAPI_API_KEY or the option \"api_key\"",
-                )
-                .with_param("api_key"));
-            }
-        };
-        let base_url = self
-            .base_url
-            .clone()
-            .or_else(|| from_environment("ELKAPI_BASE_URL"))
-            .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
+        let key = Secret::new(key)?;
+        let base_url = self.base_url.as_deref().unwrap_or(DEFAULT_BASE_URL);
         let contract = match self.contract.as_deref() {
             None | Some("elkapi") => Contract::Elkapi,
             Some("openai") => Contract::Openai,
@@ -324,7 +335,7 @@ impl Config {
             .map_err(|_| Error::config("The API key cannot stand in a header field").with_param("api_key"))?;
         authorization.set_sensitive(true);
         Ok(Settings {
-            base_url: BaseUrl::parse(&base_url, self.allow_http.unwrap_or(false))?,
+            base_url: BaseUrl::parse(base_url, self.allow_http.unwrap_or(false))?,
             key,
             authorization,
             contract,
@@ -369,7 +380,7 @@ pub(crate) struct Limits {
 }
 
 /// What a client lives by.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub base_url: BaseUrl,
     pub key: Secret,
@@ -420,7 +431,8 @@ fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
 }
 
 fn idempotency_header(name: &str) -> Result<HeaderName, Error> {
-    field(name, "").map(|(name, _)| name).map_err(|_| {
+    let free = |name: &HeaderName| !matches!(name.as_str(), "accept" | "accept-encoding" | "traceparent");
+    field(name, "").ok().map(|(name, _)| name).filter(free).ok_or_else(|| {
         Error::config(format!(
             "The option \"idempotency_header\" must be the name of a header field that is free, such as \"Idempotency-Key\", but it is {}",
             crate::json::quote(name)
@@ -479,6 +491,9 @@ impl BaseUrl {
         if host.is_empty() {
             return Err(wrong(&format!("\"{text}\" has no host; it should look like {DEFAULT_BASE_URL}")));
         }
+        if authority.rsplit(']').next().is_some_and(|rest| rest.contains(':')) && uri.port_u16().is_none() {
+            return Err(wrong(&format!("\"{text}\" has a port that is not a number from 0 to 65535")));
+        }
         if uri.query().is_some() {
             return Err(wrong(&format!("\"{text}\" has a query (?…); leave it out")));
         }
@@ -518,7 +533,7 @@ mod tests {
     }
 
     fn refused(json: &str) -> String {
-        settings(json).expect_err(json).message()
+        settings(json).err().expect(json).message()
     }
 
     #[test]

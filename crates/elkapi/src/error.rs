@@ -4,6 +4,7 @@
 //! The table below is the single source for the C constants, the names in every language and
 //! `docs/errors.md`. This room does no I/O and never sees the API key.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -486,6 +487,23 @@ impl Error {
         self
     }
 
+    /// Every text in it, but not the reply's own bytes, rewritten by `cut`.
+    pub(crate) fn without<'a>(mut self, cut: impl Fn(&str) -> Cow<'_, str> + 'a) -> Error {
+        let rewrite = |text: &mut String| {
+            if let Cow::Owned(clean) = cut(text) {
+                *text = clean;
+            }
+        };
+        let facts = &mut *self.0;
+        rewrite(&mut facts.message);
+        rewrite(&mut facts.detail);
+        let optional =
+            [&mut facts.code, &mut facts.r#type, &mut facts.param, &mut facts.request_id, &mut facts.body];
+        optional.into_iter().flatten().for_each(rewrite);
+        facts.attempts.iter_mut().filter_map(|attempt| attempt.request_id.as_mut()).for_each(rewrite);
+        self
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> Kind {
         self.0.kind
@@ -642,7 +660,7 @@ impl Error {
         };
         text.push(' ');
         text.push_str(advice);
-        if let Some(wait) = facts.retry_after_ms {
+        if let Some(wait @ 1..) = facts.retry_after_ms {
             text.push_str(&format!(" The server asks to wait {} s.", wait.div_ceil(1000)));
         }
         match facts.billed {

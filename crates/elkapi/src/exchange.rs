@@ -118,8 +118,13 @@ impl Exchange {
         let _scope = call.enter();
         loop {
             call.begin_attempt();
-            let error = match present.connections.agent.run(request.clone()) {
+            let outcome = match out.body {
+                Some(body) => present.connections.agent.run(request.clone().map(|()| body)),
+                None => present.connections.agent.run(request.clone()),
+            };
+            let error = match outcome {
                 Ok(response) => {
+                    call.set_phase(Phase::Read);
                     let (parts, body) = response.into_parts();
                     let headers = Headers::new(parts.headers);
                     return Ok(Incoming { call: call.clone(), status: parts.status.as_u16(), headers, body });
@@ -141,11 +146,11 @@ impl Present {
     }
 }
 
-fn request<'a>(settings: &Settings, out: &Outgoing<'a>) -> Result<http::Request<&'a [u8]>, Error> {
+fn request(settings: &Settings, out: &Outgoing) -> Result<http::Request<()>, Error> {
     let mut request = http::Request::builder()
         .method(out.method.clone())
         .uri(settings.base_url.join(out.path))
-        .body(out.body.unwrap_or_default())
+        .body(())
         .map_err(|_| {
             Error::argument(format!(
                 "The path {} is not one that a URL can have",
@@ -191,16 +196,17 @@ impl Incoming {
             // One more for the closing NUL, one for the read that sees the end.
             bytes.reserve_exact(length.min(keep).min(INITIAL_RESERVE) as usize + 2);
         }
-        let mut wire = Wire { body: self.body.into_reader(), failure: None };
+        let mut wire = Wire { body: self.body.into_reader(), read: 0, failure: None };
         let outcome = match coding {
             Coding::Identity => read_up_to(&mut wire, keep, &mut bytes),
             Coding::Gzip => read_up_to(MultiGzDecoder::new(&mut wire), keep, &mut bytes),
             Coding::Deflate => read_up_to(ZlibDecoder::new(&mut wire), keep, &mut bytes),
-            Coding::Unknown(ref name) => {
-                Err(io::Error::other(format!("its content coding {name} is not known")))
-            }
+            Coding::Unknown(ref name) => read_up_to(&mut wire, keep, &mut bytes)
+                .and_then(|_| Err(io::Error::other(format!("its content coding {name} is not known")))),
         };
         let failure = wire.failure.take().map(|error| failed(error.into(), &call));
+        // Of nothing, nothing needs to be undone.
+        let outcome = if wire.read == 0 { Ok(Fits::Yes) } else { outcome };
         let reply = Reply::new(self.status, self.headers, Body::new(bytes));
         match (outcome, failure) {
             (_, Some(error)) if error.kind() == Kind::Cancelled => Err(error.with_reply(reply, None)),
@@ -247,16 +253,23 @@ impl Coding {
 /// would pass on as its own.
 struct Wire<R> {
     body: R,
+    read: u64,
     failure: Option<io::Error>,
 }
 
 impl<R: Read> Read for Wire<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.body.read(into).map_err(|error| {
-            let copy = io::Error::new(error.kind(), error.to_string());
-            self.failure = Some(error);
-            copy
-        })
+        match self.body.read(into) {
+            Ok(read) => {
+                self.read += read as u64;
+                Ok(read)
+            }
+            Err(error) => {
+                let copy = io::Error::new(error.kind(), error.to_string());
+                self.failure = Some(error);
+                Err(copy)
+            }
+        }
     }
 }
 

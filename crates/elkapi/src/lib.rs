@@ -24,6 +24,7 @@ mod exchange;
 mod image;
 pub mod json;
 mod net;
+mod random;
 mod refusal;
 mod reply;
 mod request;

@@ -2,13 +2,21 @@
 //!
 //! Filled by `exchange`, judged by `refusal` and `completion`, kept by answers and errors.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The reply's header fields; names compare without regard to case.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Headers(HeaderMap);
+
+impl fmt::Debug for Headers {
+    /// Names alone: a server may echo a secret in a value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Headers {
     pub(crate) fn new(map: HeaderMap) -> Headers {
@@ -74,8 +82,8 @@ impl Body {
     }
 }
 
-impl std::fmt::Debug for Body {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Body({} bytes)", self.0.len() - 1)
     }
 }

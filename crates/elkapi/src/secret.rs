@@ -1,6 +1,10 @@
 //! The API key: checked once, never shown.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::error::Error;
 
@@ -42,10 +46,100 @@ impl Secret {
         &self.0
     }
 
-    /// `text` with every occurrence of the key cut out.
-    pub(crate) fn cut_from<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
-        if text.contains(&self.0) { text.replace(&self.0, "***").into() } else { text.into() }
+    /// `text` with every occurrence of the key cut out: in clear, in the escapes of JSON, HTML and
+    /// URLs, in base64, and whatever the case. Shorter keys than four bytes are no secret and would
+    /// cut words apart.
+    pub(crate) fn cut_from<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.0.len() < 4 {
+            return Cow::Borrowed(text);
+        }
+        let encoded = base64_forms(self.0.as_bytes());
+        let mut kept = String::new();
+        let (mut copied, mut at) = (0, 0);
+        while at < text.len() {
+            let found = escaped_at(&text[at..], &self.0).or_else(|| {
+                encoded.iter().find_map(|form| text[at..].starts_with(form).then_some(form.len()))
+            });
+            match found {
+                Some(length) => {
+                    kept.push_str(&text[copied..at]);
+                    kept.push_str("***");
+                    at += length;
+                    copied = at;
+                }
+                None => at += text[at..].chars().next().map_or(1, char::len_utf8),
+            }
+        }
+        if copied == 0 {
+            return Cow::Borrowed(text);
+        }
+        kept.push_str(&text[copied..]);
+        Cow::Owned(kept)
     }
+}
+
+/// The length of `secret` at the beginning of `text`, each of its characters plain or escaped.
+fn escaped_at(text: &str, secret: &str) -> Option<usize> {
+    let mut rest = text;
+    for wanted in secret.chars() {
+        let (seen, length) = one_character(rest, wanted)?;
+        if !seen.eq_ignore_ascii_case(&wanted) {
+            return None;
+        }
+        rest = &rest[length..];
+    }
+    Some(text.len() - rest.len())
+}
+
+/// The character that stands at the beginning, and the length of its spelling. A backslash or
+/// percent sign that is itself wanted counts as itself.
+fn one_character(text: &str, wanted: char) -> Option<(char, usize)> {
+    let first = text.chars().next()?;
+    let hex = |digits: Option<&str>| u32::from_str_radix(digits?, 16).ok().and_then(char::from_u32);
+    let escaped = match first {
+        '\\' if text.starts_with("\\u") => hex(text.get(2..6)).map(|c| (c, 6)),
+        // JSON within JSON escapes the backslash too.
+        '\\' => text[1..].chars().find(|c| *c != '\\').map(|c| (c, text.find(c).unwrap_or(1) + c.len_utf8())),
+        '%' => hex(text.get(1..3)).map(|c| (c, 3)),
+        '&' => html_character(text),
+        _ => None,
+    };
+    match escaped {
+        Some((character, length)) if first != wanted || character == wanted => Some((character, length)),
+        _ => Some((first, first.len_utf8())),
+    }
+}
+
+fn html_character(text: &str) -> Option<(char, usize)> {
+    let end = text.get(..10.min(text.len())).unwrap_or(text).find(';')?;
+    let name = &text[1..end];
+    let character = match name {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        _ => match name.strip_prefix("#x").or_else(|| name.strip_prefix("#X")) {
+            Some(digits) => char::from_u32(u32::from_str_radix(digits, 16).ok()?)?,
+            None => char::from_u32(name.strip_prefix('#')?.parse().ok()?)?,
+        },
+    };
+    Some((character, end + 1))
+}
+
+/// What base64 makes of the key at each of the three places it can have in a longer text; only the
+/// characters that depend on the key alone.
+fn base64_forms(key: &[u8]) -> Vec<String> {
+    let mut forms = Vec::new();
+    for before in 0..3 {
+        let padded: Vec<u8> = std::iter::repeat_n(0, before).chain(key.iter().copied()).collect();
+        // Characters that also hold bits of what stands before or behind are left out.
+        let (first, last) = ([0, 2, 3][before], padded.len() * 8 / 6);
+        for form in [STANDARD_NO_PAD.encode(&padded), URL_SAFE_NO_PAD.encode(&padded)] {
+            forms.push(form[first..last].to_owned());
+        }
+    }
+    forms
 }
 
 impl fmt::Debug for Secret {
@@ -75,5 +169,31 @@ mod tests {
             assert!(!error.document().contains("SECRET"), "{error}");
         }
         assert_eq!(format!("{:?}", Secret::new("sk-abc").unwrap()), "***");
+    }
+
+    #[test]
+    fn an_echoed_key_is_cut_out_in_every_spelling() {
+        let key = "sk-a/b+c&d%<Z";
+        let secret = Secret::new(key).unwrap();
+        let base64 = |text: String| base64::engine::general_purpose::STANDARD.encode(text);
+        for spelling in [
+            key.to_owned(),
+            key.to_ascii_lowercase(),
+            r"sk-a\/b+c\u0026d%\u003cZ".to_owned(),
+            r"sk-a\\/b+c&d%<Z".to_owned(),
+            "sk-a%2Fb%2bc%26d%25%3CZ".to_owned(),
+            "sk-a/b+c&amp;d%&lt;Z".to_owned(),
+            "sk-a&#47;b&#x2B;c&d%<Z".to_owned(),
+        ] {
+            assert_eq!(secret.cut_from(&format!("é{spelling}é")), "é***é", "{spelling}");
+        }
+        for before in ["", "x", "xy", "Bearer "] {
+            let encoded = base64(format!("{before}{key}!"));
+            let cut = secret.cut_from(&encoded);
+            assert!(cut.contains("***") && cut.len() < 20, "{before}: {cut}");
+        }
+        for other in ["", "sk-a/b", "sk-a/b+c&d%<", "%", "\\", "&", "&amp", "\\u00", "%2"] {
+            assert_eq!(secret.cut_from(other), other);
+        }
     }
 }

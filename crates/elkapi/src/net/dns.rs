@@ -35,8 +35,11 @@ pub(crate) enum NoAddress {
 /// Remembers and shares look-ups.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
-    names: Mutex<HashMap<String, Entry>>,
+    names: Arc<Names>,
 }
+
+#[derive(Debug, Default)]
+struct Names(Mutex<HashMap<String, Entry>>);
 
 #[derive(Debug, Clone)]
 enum Entry {
@@ -74,16 +77,19 @@ impl Resolver {
             fds.push(PollFd::new(&lookup.done, PollFlags::IN));
             wait(&mut fds, call, limit, None).map_err(NoAddress::Stopped)?;
         };
-        self.settle(host, &lookup, &answer);
         answer.map_err(NoAddress::Unknown)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The addresses did not serve: the next caller asks anew.
+    pub fn forget(&self, host: &str) {
+        let mut names = self.names.lock();
+        if matches!(names.get(host), Some(Entry::Known(..))) {
+            names.remove(host);
+        }
     }
 
     fn entry(&self, host: &str) -> io::Result<Entry> {
-        let mut names = self.lock();
+        let mut names = self.names.lock();
         match names.get(host) {
             Some(Entry::Known(addresses, since)) if since.elapsed() < KEPT => {
                 return Ok(Entry::Known(addresses.clone(), *since));
@@ -92,7 +98,7 @@ impl Resolver {
             _ => {}
         }
         let lookup = Arc::new(Lookup { answer: OnceLock::new(), done: Wake::new()? });
-        let (name, asked) = (host.to_owned(), lookup.clone());
+        let (name, asked, known) = (host.to_owned(), lookup.clone(), self.names.clone());
         spawn_quiet("elkapi-dns", move || {
             let answer = match (name.as_str(), 0).to_socket_addrs() {
                 Ok(addresses) => {
@@ -101,6 +107,8 @@ impl Resolver {
                 }
                 Err(error) => Err(error.to_string()),
             };
+            // Settled here, not by who waits: they may all have left.
+            known.settle(name, &asked, &answer);
             let _ = asked.answer.set(answer);
             asked.done.wake();
         })?;
@@ -110,20 +118,25 @@ impl Resolver {
         names.insert(host.to_owned(), Entry::Asked(lookup.clone()));
         Ok(Entry::Asked(lookup))
     }
+}
+
+impl Names {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Replaces a finished look-up by its answer; a failed one is asked anew by the next caller.
-    fn settle(&self, host: &str, lookup: &Arc<Lookup>, answer: &Result<Arc<[IpAddr]>, String>) {
+    fn settle(&self, host: String, lookup: &Arc<Lookup>, answer: &Result<Arc<[IpAddr]>, String>) {
         let mut names = self.lock();
-        let still_ours = matches!(names.get(host), Some(Entry::Asked(entry)) if Arc::ptr_eq(entry, lookup));
-        if still_ours {
-            match answer {
-                Ok(addresses) => {
-                    names.insert(host.to_owned(), Entry::Known(addresses.clone(), Instant::now()));
-                }
-                Err(_) => {
-                    names.remove(host);
-                }
+        let still_ours = matches!(names.get(&host), Some(Entry::Asked(entry)) if Arc::ptr_eq(entry, lookup));
+        match answer {
+            Ok(addresses) if still_ours => {
+                names.insert(host, Entry::Known(addresses.clone(), Instant::now()));
             }
+            Err(_) if still_ours => {
+                names.remove(&host);
+            }
+            _ => {}
         }
     }
 }

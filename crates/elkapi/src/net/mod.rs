@@ -27,6 +27,8 @@ use crate::error::{Error, Kind, Phase};
 use dns::{NoAddress, Resolver};
 use transport::{Tcp, connect_limit, token};
 
+use wait::Stop;
+
 pub(crate) use wait::with_facts;
 
 /// Idle connections are dropped just before common servers and balancers drop theirs (60 to 75 s).
@@ -126,8 +128,19 @@ impl Connector<Box<dyn Transport>> for Dialer {
             NoAddress::Stopped(stop) => fail(wait::stopped(&call, stop)),
         })?;
         call.set_phase(Phase::Connect);
-        let socket =
-            dial::dial(&addresses, port, &call, limit).map_err(|stop| fail(wait::stopped(&call, stop)))?;
+        let socket = dial::dial(&addresses, port, &call, limit).map_err(|stop| {
+            self.resolver.forget(host);
+            fail(match stop {
+                Stop::Failed(error) => wait::with_facts(
+                    Error::new(
+                        Kind::Connection,
+                        format!("No connection could be made to {host}:{port}: {error}"),
+                    ),
+                    &call,
+                ),
+                stop => wait::stopped(&call, stop),
+            })
+        })?;
         call.set_phase(if details.needs_tls() { Phase::Tls } else { Phase::Send });
         Ok(Some(Either::B(Tcp::new(socket, details.needs_tls()))))
     }

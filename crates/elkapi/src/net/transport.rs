@@ -88,6 +88,7 @@ impl Tcp {
     fn flush(&mut self, call: &Call) -> Result<(), Stop> {
         let mut at = 0;
         let mut stall = None;
+        let mut watched = if self.under_tls { PollFlags::OUT } else { PollFlags::OUT | PollFlags::IN };
         while at < self.buffers.pending && !self.output_dropped {
             match send(&self.socket, &self.buffers.output[at..self.buffers.pending], SendFlags::NOSIGNAL) {
                 Ok(taken) => {
@@ -99,9 +100,13 @@ impl Tcp {
                 Err(Errno::AGAIN) => {
                     let since = *stall.get_or_insert_with(Instant::now);
                     let limit = ends(since, call.limits.write, Limit::Write);
-                    let ready = self.wait_for(self.while_sending(), call, limit)?;
-                    // A server that refuses a large request replies and reads no further.
-                    self.output_dropped = !ready.contains(PollFlags::OUT) && ready.contains(PollFlags::IN);
+                    let ready = self.wait_for(watched, call, limit)?;
+                    if !ready.contains(PollFlags::OUT) && ready.contains(PollFlags::IN) {
+                        // A server that refuses a large request replies and reads no further; one that
+                        // only says "go on" does not.
+                        self.output_dropped = self.final_reply_waits();
+                        watched = PollFlags::OUT;
+                    }
                 }
                 Err(Errno::INTR) => {}
                 // The server may have refused the request without reading it all; its reply counts.
@@ -116,14 +121,18 @@ impl Tcp {
         Ok(())
     }
 
-    fn while_sending(&self) -> PollFlags {
-        if self.under_tls { PollFlags::OUT } else { PollFlags::OUT | PollFlags::IN }
-    }
-
     /// Whether bytes of a reply can be read right now.
     fn reply_waits(&self) -> bool {
         let mut byte = [0u8; 1];
         matches!(recv(&self.socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((_, 1..)))
+    }
+
+    /// Whether what can be read begins a reply that is not an interim one (1xx).
+    fn final_reply_waits(&self) -> bool {
+        let mut head = [0u8; 10];
+        let peeked = recv(&self.socket, &mut head, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        // `HTTP/1.1 4`: the digit tells. An end of the connection is final as well.
+        matches!(peeked, Ok((_, 0))) || matches!(peeked, Ok((_, 10..))) && head[9] != b'1'
     }
 
     fn fill(&mut self, call: &Call) -> Result<usize, Stop> {
@@ -135,17 +144,20 @@ impl Tcp {
         }
         loop {
             if self.drained {
-                let limit = match call.phase() {
-                    Phase::Wait => ends(self.since(), call.limits.first_byte, Limit::FirstByte),
-                    Phase::Read => ends(self.since(), call.limits.idle, Limit::Idle),
-                    _ => connect_limit(call),
+                let limit = if call.is_connecting() {
+                    connect_limit(call)
+                } else if call.received() == 0 {
+                    ends(self.since(), call.limits.first_byte, Limit::FirstByte)
+                } else {
+                    ends(self.since(), call.limits.idle, Limit::Idle)
                 };
                 self.wait_for(PollFlags::IN, call, limit)?;
-            } else if call.deadline.is_some_and(|at| Instant::now() >= at) {
-                // A server that always has a byte ready must not outrun the total.
-                return Err(Stop::TimedOut(Limit::Total));
             } else if call.cancel.as_ref().is_some_and(|cancel| cancel.is_signalled()) {
                 return Err(Stop::Cancelled);
+            }
+            // A server that always has a byte ready must not outrun the total.
+            if call.deadline.is_some_and(|at| Instant::now() >= at) {
+                return Err(Stop::TimedOut(Limit::Total));
             }
             let room = self.buffers.room();
             let asked = room.len();
@@ -155,9 +167,6 @@ impl Tcp {
                     self.last_progress = Some(Instant::now());
                     self.buffers.received(received);
                     call.count_received(received);
-                    if received > 0 && call.phase() == Phase::Wait {
-                        call.set_phase(Phase::Read);
-                    }
                     if received == 0 {
                         self.ended(call);
                     }
@@ -248,10 +257,10 @@ impl Transport for Tcp {
         match self.fill(&call) {
             Ok(received) => {
                 if received == 0 && call.phase() == Phase::Wait {
-                    call.fail(with_facts(
-                        Error::new(Kind::Connection, "The server closed the connection before a reply"),
-                        &call,
-                    ));
+                    let when =
+                        if call.received() == 0 { "before a reply" } else { "in the middle of a reply" };
+                    let detail = format!("The server closed the connection {when}");
+                    call.fail(with_facts(Error::new(Kind::Connection, detail), &call));
                 }
                 Ok(received > 0)
             }

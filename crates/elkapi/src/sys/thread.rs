@@ -1,4 +1,4 @@
-//! Threads that leave the host alone: small, named, all signals blocked.
+//! Threads that leave the host alone: named, all signals blocked.
 
 use std::io;
 use std::thread::Builder;
@@ -10,7 +10,8 @@ use std::thread::Builder;
 /// When the process cannot have another thread.
 pub(crate) fn spawn_quiet(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let before = SignalMask::block_all();
-    let started = Builder::new().name(name.to_owned()).stack_size(128 * 1024).spawn(run);
+    // Name service modules of the host run on it; address space is all that a larger stack costs.
+    let started = Builder::new().name(name.to_owned()).stack_size(512 * 1024).spawn(run);
     drop(before);
     started.map(drop)
 }
