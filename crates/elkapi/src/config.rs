@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::http::{HeaderName, HeaderValue, Uri};
@@ -14,6 +15,7 @@ use crate::json::{Document, Type, View};
 use crate::request::Contract;
 use crate::retry::Policy;
 use crate::secret::Secret;
+use crate::tls::{TlsOptions, Trust};
 
 /// Where the gateway is.
 pub const DEFAULT_BASE_URL: &str = "https://api.elkapi.com/v1";
@@ -114,6 +116,18 @@ options! {
         "Also repeat failures after which the request may have been billed.";
     idempotency_header: String, "name of a header field", "none", true,
         "Sends a random value under that name, the same for all attempts of a call. The gateway knows no such field.";
+    ca_file: String, "path of a PEM file", "none", false,
+        "Certificate authorities to trust beside the system's.";
+    ca_pem: String, "PEM text", "none", false,
+        "The same, as text.";
+    client_cert_file: String, "path of a PEM file", "none", false,
+        "Our own certificate chain, for servers that ask for one.";
+    client_key_file: String, "path of a PEM file", "none", false,
+        "The private key of that certificate.";
+    min_tls: String, "`1.2`, `1.3`", "`1.2`", false,
+        "The oldest version of TLS that is accepted.";
+    insecure_skip_verify: bool, "boolean", "false", false,
+        "Accept any certificate: whoever stands between here and the server can then read the key and change everything.";
     headers: Fields, "object of name and text", "none", true,
         "More header fields for every request.";
     traceparent: String, "W3C trace context", "none", true,
@@ -334,7 +348,16 @@ impl Config {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
             .map_err(|_| Error::config("The API key cannot stand in a header field").with_param("api_key"))?;
         authorization.set_sensitive(true);
+        let trust = Trust::new(&TlsOptions {
+            ca_file: self.ca_file.as_deref(),
+            ca_pem: self.ca_pem.as_deref(),
+            client_cert_file: self.client_cert_file.as_deref(),
+            client_key_file: self.client_key_file.as_deref(),
+            min_tls: self.min_tls.as_deref(),
+            insecure_skip_verify: self.insecure_skip_verify.unwrap_or(false),
+        })?;
         Ok(Settings {
+            trust: Arc::new(trust),
             base_url: BaseUrl::parse(base_url, self.allow_http.unwrap_or(false))?,
             key,
             authorization,
@@ -382,6 +405,7 @@ pub(crate) struct Limits {
 /// What a client lives by.
 #[derive(Clone)]
 pub(crate) struct Settings {
+    pub trust: Arc<Trust>,
     pub base_url: BaseUrl,
     pub key: Secret,
     pub authorization: HeaderValue,

@@ -17,6 +17,7 @@ use crate::error::{Billed, Error, Kind, Phase};
 use crate::net::{Connections, with_facts};
 use crate::reply::{Body, Headers, Reply};
 use crate::sys::fork;
+use crate::tls::Trust;
 
 /// Bytes of a refusal's body that are kept; more would serve nobody.
 const REFUSAL_BODY: u64 = 1 << 20;
@@ -37,9 +38,9 @@ pub(crate) struct Outgoing<'a> {
 }
 
 /// Sends requests and keeps connections for the next ones.
-#[derive(Debug)]
 pub(crate) struct Exchange {
     max_idle: usize,
+    trust: Arc<Trust>,
     present: ArcSwap<Present>,
 }
 
@@ -60,8 +61,13 @@ pub(crate) struct Incoming {
 
 impl Exchange {
     pub fn new(settings: &Settings) -> Exchange {
-        let max_idle = settings.max_idle_connections;
-        Exchange { max_idle, present: ArcSwap::from_pointee(Present::new(max_idle)) }
+        let (max_idle, trust) = (settings.max_idle_connections, settings.trust.clone());
+        let present = ArcSwap::from_pointee(Present::new(max_idle, trust.clone()));
+        Exchange { max_idle, trust, present }
+    }
+
+    fn fresh(&self) -> Present {
+        Present::new(self.max_idle, self.trust.clone())
     }
 
     /// The connections of this process.
@@ -70,7 +76,7 @@ impl Exchange {
         if present.generation == fork::generation() {
             return present;
         }
-        let fresh = Arc::new(Present::new(self.max_idle));
+        let fresh = Arc::new(self.fresh());
         let before = arc_swap::Guard::into_inner(self.present.compare_and_swap(&present, fresh.clone()));
         if Arc::ptr_eq(&before, &present) {
             // A thread of the parent may have been in the middle of changing it when the fork copied
@@ -86,7 +92,7 @@ impl Exchange {
     /// Closes connections that lie idle; calls under way go on.
     pub fn close_idle(&self) {
         let _ = self.present();
-        self.present.store(Arc::new(Present::new(self.max_idle)));
+        self.present.store(Arc::new(self.fresh()));
     }
 
     /// Opens a connection ahead of the first call, unless one is idle already.
@@ -141,8 +147,8 @@ impl Exchange {
 }
 
 impl Present {
-    fn new(max_idle: usize) -> Present {
-        Present { generation: fork::generation(), connections: Connections::new(max_idle) }
+    fn new(max_idle: usize, trust: Arc<Trust>) -> Present {
+        Present { generation: fork::generation(), connections: Connections::new(max_idle, trust) }
     }
 }
 
@@ -293,16 +299,7 @@ fn failed(error: ureq::Error, call: &Call) -> Error {
     if let Some(error) = call.take_failure() {
         return error;
     }
-    let phase = call.phase();
     let error = match error {
-        ureq::Error::Rustls(error) => Error::new(Kind::Tls, format!("TLS failed: {error}")),
-        ureq::Error::Tls(error) => Error::new(Kind::Tls, format!("TLS failed: {error}")),
-        ureq::Error::Io(error) if phase == Phase::Tls && error.kind() == io::ErrorKind::UnexpectedEof => {
-            Error::new(Kind::Connection, "The server closed the connection during the TLS handshake")
-        }
-        ureq::Error::Io(error) if phase == Phase::Tls => {
-            Error::new(Kind::Tls, format!("TLS failed: {error}"))
-        }
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Error::new(Kind::Connection, "The connection ended in the middle of the reply")
         }

@@ -31,6 +31,7 @@ mod request;
 mod retry;
 mod secret;
 mod sys;
+mod tls;
 
 pub use call::Interrupt;
 pub use cancel::Cancel;

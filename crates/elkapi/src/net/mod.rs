@@ -4,8 +4,11 @@
 //! decided here. The only room that names `ureq::unversioned`, which may change with any minor
 //! version of ureq; hence the pinned version in `Cargo.toml`.
 
+mod buffers;
 mod dial;
 mod dns;
+mod socket;
+mod tls;
 mod transport;
 mod wait;
 
@@ -17,15 +20,16 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFd;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as EngineResolver};
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, NextTimeout, RustlsConnector, Transport,
-};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport};
 use ureq::{Agent, http::Uri};
 
 use crate::call::Call;
 use crate::error::{Error, Kind, Phase};
+use crate::tls::Trust;
 use dns::{NoAddress, Resolver};
-use transport::{Tcp, connect_limit, token};
+use socket::{Socket, connect_limit, token};
+use tls::TlsConnector;
+use transport::Tcp;
 
 use wait::Stop;
 
@@ -46,7 +50,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub fn new(max_idle: usize) -> Connections {
+    pub fn new(max_idle: usize, trust: Arc<Trust>) -> Connections {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -64,7 +68,7 @@ impl Connections {
         let spare = Arc::new(Spare::default());
         let chain = TakeSpare(spare.clone())
             .chain(Dialer { resolver: Resolver::default() })
-            .chain(RustlsConnector::default())
+            .chain(TlsConnector::new(trust))
             .chain(Established { idle: idle.clone(), spare: spare.clone() });
         Connections { agent: Agent::with_parts(config, chain, NoLookup), idle, spare }
     }
@@ -141,8 +145,7 @@ impl Connector<Box<dyn Transport>> for Dialer {
                 stop => wait::stopped(&call, stop),
             })
         })?;
-        call.set_phase(if details.needs_tls() { Phase::Tls } else { Phase::Send });
-        Ok(Some(Either::B(Tcp::new(socket, details.needs_tls()))))
+        Ok(Some(Either::B(Tcp::new(Socket::new(socket)))))
     }
 }
 

@@ -1,0 +1,265 @@
+//! One connected socket: sends and receives that end at the call's limits and can be stopped.
+//!
+//! Plain TCP and TLS stand on it. It knows whether it may be used again.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+use super::wait::{Stop, wait, with_facts};
+use crate::call::Call;
+use crate::error::{Error, Kind, Limit, Phase};
+use crate::sys::{fork, socket};
+
+/// A connected, non-blocking socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    fd: OwnedFd,
+    generation: u64,
+    /// Bytes handed to the kernel over the connection's life.
+    written: u64,
+    /// The value of `written` when the present exchange began.
+    written_before: u64,
+    /// The last read emptied it: wait before reading again.
+    drained: bool,
+    /// When the last byte was sent or received in the present exchange.
+    last_progress: Option<Instant>,
+    /// It was used since it was last asked whether it is idle.
+    used: bool,
+    /// Not to be used again: something failed, or it ended.
+    broken: bool,
+    /// The peer stopped reading but has replied: output is dropped, the reply is read.
+    output_dropped: bool,
+}
+
+/// What lies in an idle socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Idle {
+    /// Nothing: it can be used.
+    Silent,
+    /// Bytes that nobody asked for.
+    Unread,
+    /// It is of no use any more.
+    Over,
+}
+
+impl Socket {
+    pub fn new(fd: OwnedFd) -> Socket {
+        Socket {
+            fd,
+            generation: fork::generation(),
+            written: 0,
+            written_before: 0,
+            drained: true,
+            last_progress: None,
+            used: false,
+            broken: false,
+            output_dropped: false,
+        }
+    }
+
+    /// The call that this thread works on; notes the beginning of an exchange.
+    ///
+    /// # Errors
+    ///
+    /// In a forked child, where the connection is the parent's.
+    pub fn begin(&mut self) -> Result<Arc<Call>, ureq::Error> {
+        let call = Call::current().ok_or_else(token)?;
+        if self.generation != fork::generation() {
+            self.broken = true;
+            call.fail(Error::new(Kind::Forked, "The connection was opened before a fork"));
+            return Err(token());
+        }
+        if !self.used {
+            self.used = true;
+            self.written_before = self.written;
+            self.last_progress = None;
+        }
+        Ok(call)
+    }
+
+    /// Sends all of it. `replies_tell`: what can be read meanwhile is HTTP, so that a server which
+    /// refuses a large request and reads no further is heard.
+    pub fn send(&mut self, bytes: &[u8], call: &Call, replies_tell: bool) -> Result<(), Stop> {
+        let mut at = 0;
+        let mut stall = None;
+        let mut watched = if replies_tell { PollFlags::OUT | PollFlags::IN } else { PollFlags::OUT };
+        while at < bytes.len() && !self.output_dropped {
+            match send(&self.fd, &bytes[at..], SendFlags::NOSIGNAL) {
+                Ok(taken) => {
+                    at += taken;
+                    self.written += taken as u64;
+                    call.count_sent(taken);
+                    stall = None;
+                }
+                Err(Errno::AGAIN) => {
+                    let since = *stall.get_or_insert_with(Instant::now);
+                    let limit = if call.is_connecting() {
+                        connect_limit(call)
+                    } else {
+                        ends(since, call.limits.write, Limit::Write)
+                    };
+                    let ready = self.wait_for(watched, call, limit)?;
+                    if !ready.contains(PollFlags::OUT) && ready.contains(PollFlags::IN) {
+                        // One that only says "go on" (1xx) still reads.
+                        self.output_dropped = self.final_reply_waits();
+                        watched = PollFlags::OUT;
+                    }
+                }
+                Err(Errno::INTR) => {}
+                // The server may have refused the request without reading it all; its reply counts.
+                Err(Errno::PIPE | Errno::CONNRESET) if self.reply_waits() => self.output_dropped = true,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if at > 0 {
+            self.last_progress = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// The request left; what follows is waiting for the reply.
+    pub fn request_left(&self, call: &Call) {
+        if call.phase() == Phase::Send {
+            call.set_phase(Phase::Wait);
+            if !self.output_dropped {
+                call.set_fully_sent();
+            }
+        }
+    }
+
+    /// Receives some bytes, waiting for the first; 0 at the end of the connection.
+    pub fn receive(&mut self, room: &mut [u8], call: &Call) -> Result<usize, Stop> {
+        loop {
+            if self.drained {
+                let limit = if call.is_connecting() {
+                    connect_limit(call)
+                } else if call.received() == 0 {
+                    ends(self.since(), call.limits.first_byte, Limit::FirstByte)
+                } else {
+                    ends(self.since(), call.limits.idle, Limit::Idle)
+                };
+                self.wait_for(PollFlags::IN, call, limit)?;
+            } else if call.cancel.as_ref().is_some_and(|cancel| cancel.is_signalled()) {
+                return Err(Stop::Cancelled);
+            }
+            // A server that always has a byte ready must not outrun the total.
+            if call.deadline.is_some_and(|at| Instant::now() >= at) {
+                return Err(Stop::TimedOut(Limit::Total));
+            }
+            match recv(&self.fd, &mut *room, RecvFlags::DONTWAIT) {
+                Ok((_, received)) => {
+                    self.drained = received < room.len();
+                    self.last_progress = Some(Instant::now());
+                    call.count_received(received);
+                    if received == 0 {
+                        self.ended(call);
+                    }
+                    return Ok(received);
+                }
+                Err(Errno::AGAIN) => self.drained = true,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Bytes that are there already; never waits. For an idle connection.
+    pub fn receive_idle(&mut self, room: &mut [u8]) -> usize {
+        recv(&self.fd, room, RecvFlags::DONTWAIT).map_or(0, |(_, received)| received)
+    }
+
+    /// The peer ended the connection in order. Tells a stale connection from a lost request.
+    fn ended(&mut self, call: &Call) {
+        self.broken = true;
+        if call.phase() != Phase::Wait {
+            return;
+        }
+        if call.received() == 0 && call.is_reused() {
+            // The opening handshake counts as one byte.
+            let acknowledged = socket::acknowledged(self.fd.as_fd());
+            if acknowledged.is_some_and(|bytes| bytes <= self.written_before + 1) {
+                call.set_stale();
+            }
+        }
+        let when = if call.received() == 0 { "before a reply" } else { "in the middle of a reply" };
+        let detail = format!("The server closed the connection {when}");
+        call.fail(with_facts(Error::new(Kind::Connection, detail), call));
+    }
+
+    /// Whether the connection was used since this was last asked. The engine asks whether a
+    /// connection is open when it returns it to the pool and when it takes it out; only the second
+    /// time the kernel needs to be asked.
+    pub fn was_used(&mut self) -> bool {
+        std::mem::replace(&mut self.used, false)
+    }
+
+    /// Whether it may be used again, as far as is known without asking the kernel.
+    pub fn is_sound(&self) -> bool {
+        !self.broken && !self.output_dropped && self.generation == fork::generation()
+    }
+
+    /// Never to be used again.
+    pub fn spoil(&mut self) {
+        self.broken = true;
+    }
+
+    /// Asks the kernel what lies in an idle connection: one system call.
+    pub fn idle(&self) -> Idle {
+        let mut byte = [0u8; 1];
+        match recv(&self.fd, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Err(Errno::AGAIN) => Idle::Silent,
+            Ok((_, 1..)) => Idle::Unread,
+            _ => Idle::Over,
+        }
+    }
+
+    /// Whether bytes of a reply can be read right now.
+    fn reply_waits(&self) -> bool {
+        self.idle() == Idle::Unread
+    }
+
+    /// Whether what can be read begins a reply that is not an interim one (1xx).
+    fn final_reply_waits(&self) -> bool {
+        let mut head = [0u8; 10];
+        let peeked = recv(&self.fd, &mut head, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        // `HTTP/1.1 4`: the digit tells. An end of the connection is final as well.
+        matches!(peeked, Ok((_, 0))) || matches!(peeked, Ok((_, 10..))) && head[9] != b'1'
+    }
+
+    fn since(&self) -> Instant {
+        self.last_progress.unwrap_or_else(Instant::now)
+    }
+
+    fn wait_for(
+        &self,
+        interest: PollFlags,
+        call: &Call,
+        limit: Option<(Instant, Limit)>,
+    ) -> Result<PollFlags, Stop> {
+        let mut fds = Vec::with_capacity(2);
+        fds.push(PollFd::new(&self.fd, interest));
+        wait(&mut fds, call, limit, None)?;
+        Ok(fds[0].revents())
+    }
+}
+
+/// When a limit that began at `since` passes.
+fn ends(since: Instant, limit: Option<Duration>, which: Limit) -> Option<(Instant, Limit)> {
+    Some((since.checked_add(limit?)?, which))
+}
+
+/// The limit for making a connection; it begins when the dialling does.
+pub(crate) fn connect_limit(call: &Call) -> Option<(Instant, Limit)> {
+    ends(call.dialling_since(), call.limits.connect, Limit::Connect)
+}
+
+/// What the engine carries upwards instead of the failure itself, which the call keeps. Not a kind
+/// that it, or rustls, would take for an interruption, a time-out or an end of the stream.
+pub(crate) fn token() -> ureq::Error {
+    ureq::Error::Io(std::io::Error::other("elkapi: the failure stands in the call"))
+}
