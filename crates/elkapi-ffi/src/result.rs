@@ -1,0 +1,432 @@
+//! The result of a call: an answer or a failure, read by accessors that lend text.
+//!
+//! What is lent and does not exist in that form in the core is made once, kept in the result, and
+//! only ever added to: the pointers live as long as the result, whichever thread asked.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, c_char};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use elkapi_core::json::{Document, Type, View};
+use elkapi_core::{Body, Completion, Error, Image, Kind, Reply};
+
+use crate::ffi::Lent;
+use crate::status::{OK, elk_status};
+
+/// What a call ended with: an answer or a failure. It never changes.
+pub struct elk_result {
+    outcome: Result<Completion, Error>,
+    /// The error document and the client's own facts, parsed when they are first asked for.
+    error: OnceLock<Option<Document>>,
+    call: OnceLock<Option<Document>>,
+    kept: Mutex<HashMap<Key, Body>>,
+}
+
+/// What a kept text answers.
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    Verdict,
+    Text,
+    Error,
+    Message,
+    Header(String),
+    Pointer(String),
+    MediaType(usize),
+    Url(usize),
+}
+
+/// Any thread may read a result.
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<elk_result>();
+};
+
+impl elk_result {
+    pub(crate) fn of(outcome: Result<Completion, Error>) -> elk_result {
+        let kept = Mutex::default();
+        elk_result { outcome, error: OnceLock::new(), call: OnceLock::new(), kept }
+    }
+
+    pub(crate) fn failed(error: Error) -> elk_result {
+        elk_result::of(Err(error))
+    }
+
+    pub(crate) fn error(&self) -> Option<&Error> {
+        self.outcome.as_ref().err()
+    }
+
+    /// Lends the text for that key, made now unless it was made before. What there is none of is
+    /// not remembered, so that asking for many missing things costs no memory.
+    fn lend(&self, key: Key, make: impl FnOnce() -> Option<Vec<u8>>) -> Lent {
+        // A panic elsewhere cannot leave the map half changed.
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(body) = kept().get(&key) {
+            return Lent::of(body);
+        }
+        // Made outside the lock; where two threads make the same, the first one's stays.
+        match make() {
+            Some(bytes) => Lent::of(kept().entry(key).or_insert_with(|| Body::new(bytes))),
+            None => Lent::NOTHING,
+        }
+    }
+
+    fn reply(&self) -> Option<&Reply> {
+        match &self.outcome {
+            Ok(answer) => Some(answer.reply()),
+            Err(error) => error.reply(),
+        }
+    }
+
+    /// The place that a pointer names: in the error document, in the client's own facts, or in the
+    /// answer.
+    fn place(&self, pointer: &str) -> Option<View<'_>> {
+        let below =
+            |root| pointer.strip_prefix(root).filter(|rest: &&str| rest.is_empty() || rest.starts_with('/'));
+        if below("/error").is_some() {
+            let error = self.error()?;
+            let document = self.error.get_or_init(|| Document::of_text(&error.document()).ok());
+            return document.as_ref()?.pointer(pointer);
+        }
+        if let Some(rest) = below("/call") {
+            let text = || match &self.outcome {
+                Ok(answer) => answer.call_document(),
+                Err(error) => error.call_document(),
+            };
+            let document = self.call.get_or_init(|| Document::of_text(&text()).ok());
+            return document.as_ref()?.pointer(rest);
+        }
+        self.outcome.as_ref().ok()?.pointer(pointer)
+    }
+
+    fn images(&self) -> &[Image] {
+        self.outcome.as_ref().map(Completion::images).unwrap_or_default()
+    }
+}
+
+/// A pointer argument that can name something.
+fn pointer_text(bytes: Option<&[u8]>) -> Option<&str> {
+    std::str::from_utf8(bytes?).ok()
+}
+
+/// Tells whether the call gave an answer, and if not, what went wrong.
+///
+/// Returns: `ELK_OK` for an answer, whatever its verdict; otherwise below 0, an `ELK_E_` number.
+/// For NULL `ELK_E_INVALID_ARGUMENT`.
+/// Ownership: none.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_status(result: *const elk_result) -> elk_status {
+    boundary!(result, Kind::InvalidArgument.number() => result.error().map_or(OK, |error| error.kind().number()))
+}
+
+/// Gives a sentence for a person: what went wrong, the server's own words, and what to do.
+///
+/// Returns: the sentence; `""` for an answer.
+/// Ownership: lent until the result is freed.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_message(result: *const elk_result) -> *const c_char {
+    boundary!(result, Lent::fixed(c"The result is NULL.").give(None) => match result.error() {
+        Some(error) => result.lend(Key::Message, || Some(error.message().into_bytes())).give(None),
+        None => Lent::EMPTY.give(None),
+    })
+}
+
+/// Gives the answer's text: that of the choice with the lowest index.
+///
+/// `len`: NULL, or where to write the number of bytes; the text may contain NULs.
+///
+/// Returns: the text; `""` where there is none.
+/// Ownership: lent until the result is freed.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_text(result: *const elk_result, len: *mut usize) -> *const c_char {
+    boundary!(result, Lent::EMPTY.give(out!(len)) => match &result.outcome {
+        Ok(answer) => {
+            result.lend(Key::Text, || Some(answer.text().into_owned().into_bytes())).give(out!(len))
+        }
+        Err(_) => Lent::EMPTY.give(out!(len)),
+    })
+}
+
+/// Tells how the call ended.
+///
+/// An answer is `complete`, `length` (cut off by a token limit), `filtered` or `tool_calls`; a
+/// failure is `failed`, `filtered`, `truncated`, `stalled` or `cancelled`.
+///
+/// Returns: the word; `failed` for NULL.
+/// Ownership: lent until the result is freed.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_verdict(result: *const elk_result) -> *const c_char {
+    boundary!(result, Lent::fixed(c"failed").give(None) => {
+        let verdict = match &result.outcome {
+            Ok(answer) => answer.verdict(),
+            Err(error) => error.verdict(),
+        };
+        result.lend(Key::Verdict, || Some(verdict.name().into())).give(None)
+    })
+}
+
+/// Gives what a JSON Pointer (RFC 6901) names, such as `/usage/total_tokens`.
+///
+/// Pointers address the answer document; those that begin with `/error` address the error document,
+/// those that begin with `/call` the client's own facts: `/call/attempts`, `/call/status`,
+/// `/call/request_id`, `/call/elapsed_ms`, `/call/finish_reason`, `/call/reasoning`,
+/// `/call/choices/0/text`, `/call/text_without_images`, `/call/image_errors`,
+/// `/call/images/0/source`.
+///
+/// `pointer`: NUL-terminated. `len`: NULL, or where to write the number of bytes.
+///
+/// Returns: a string's text without quotes and escapes, anything else as JSON; NULL for null and
+/// for what does not exist (`elk_result_type` tells them apart).
+/// Ownership: lent until the result is freed.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_get(
+    result: *const elk_result,
+    pointer: *const c_char,
+    len: *mut usize,
+) -> *const c_char {
+    boundary!(result, Lent::NOTHING.give(out!(len)) => match pointer_text(name!(pointer)) {
+        Some(pointer) => result
+            .lend(Key::Pointer(pointer.to_owned()), || {
+                let place = result.place(pointer)?;
+                match place.kind() {
+                    Type::Null => None,
+                    Type::String => place.as_str().map(|text| text.into_owned().into_bytes()),
+                    _ => Some(place.raw().into()),
+                }
+            })
+            .give(out!(len)),
+        None => Lent::NOTHING.give(out!(len)),
+    })
+}
+
+/// Gives the number that a JSON Pointer names; `true` is 1, `false` is 0, `5.0` is 5.
+///
+/// Returns: the number; `fallback` for anything that is not a whole number of 64 bits.
+/// Ownership: none.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_int(
+    result: *const elk_result,
+    pointer: *const c_char,
+    fallback: i64,
+) -> i64 {
+    boundary!(result, fallback => {
+        let place = pointer_text(name!(pointer)).and_then(|pointer| result.place(pointer));
+        place.and_then(View::as_i64).unwrap_or(fallback)
+    })
+}
+
+/// Counts the elements of the array, or the members of the object, that a JSON Pointer names.
+///
+/// Returns: the number; 0 for anything else.
+/// Ownership: none.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_count(result: *const elk_result, pointer: *const c_char) -> usize {
+    boundary!(result, 0 => {
+        let place = pointer_text(name!(pointer)).and_then(|pointer| result.place(pointer));
+        place.map_or(0, View::count)
+    })
+}
+
+/// Tells what a JSON Pointer names.
+///
+/// Returns: `null`, `boolean`, `number`, `string`, `array` or `object`; `""` for what does not exist.
+/// Ownership: belongs to the library and lives as long as the program.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_type(result: *const elk_result, pointer: *const c_char) -> *const c_char {
+    boundary!(result, Lent::EMPTY.give(None) => {
+        let place = pointer_text(name!(pointer)).and_then(|pointer| result.place(pointer));
+        let name = match place.map(View::kind) {
+            None => c"",
+            Some(Type::Null) => c"null",
+            Some(Type::Boolean) => c"boolean",
+            Some(Type::Number) => c"number",
+            Some(Type::String) => c"string",
+            Some(Type::Array) => c"array",
+            Some(Type::Object) => c"object",
+        };
+        Lent::fixed(name).give(None)
+    })
+}
+
+/// Gives the answer document, byte for byte as the server sent it.
+///
+/// `len`: NULL, or where to write the number of bytes.
+///
+/// Returns: the document; `""` for a failure (see `elk_result_body`).
+/// Ownership: lent until the result is freed; not a copy.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_json(result: *const elk_result, len: *mut usize) -> *const c_char {
+    boundary!(result, Lent::EMPTY.give(out!(len)) => match &result.outcome {
+        Ok(answer) => Lent::with_nul(answer.reply().body_with_nul()).give(out!(len)),
+        Err(_) => Lent::EMPTY.give(out!(len)),
+    })
+}
+
+/// Gives the error document, `{"error":{"kind":...,"message":...}}`.
+///
+/// Its members: `kind`, `hint`, `verdict`, `status`, `code`, `type`, `param`, `message` (the
+/// server's words where there are some), `request_id`, `retryable`, `billed` (`no`, `maybe`,
+/// `yes`), `retry_after_ms`, `phase`, `limit`, `elapsed_ms`, `bytes_sent`, `bytes_received`,
+/// `attempts`, `body`; what is not known is null.
+///
+/// `len`: NULL, or where to write the number of bytes.
+///
+/// Returns: the document; NULL for an answer.
+/// Ownership: lent until the result is freed.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_error(result: *const elk_result, len: *mut usize) -> *const c_char {
+    boundary!(result, Lent::NOTHING.give(out!(len)) => match result.error() {
+        Some(error) => result.lend(Key::Error, || Some(error.document().into_bytes())).give(out!(len)),
+        None => Lent::NOTHING.give(out!(len)),
+    })
+}
+
+/// Gives the bytes of the reply, also of one that is a failure or could not be understood.
+///
+/// `len`: NULL, or where to write the number of bytes.
+///
+/// Returns: the bytes, a NUL behind them; `""` where no reply arrived.
+/// Ownership: lent until the result is freed; not a copy.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_body(result: *const elk_result, len: *mut usize) -> *const c_char {
+    boundary!(result, Lent::EMPTY.give(out!(len)) => match result.reply() {
+        Some(reply) => Lent::with_nul(reply.body_with_nul()).give(out!(len)),
+        None => Lent::EMPTY.give(out!(len)),
+    })
+}
+
+/// Gives a header field of the reply; names compare without regard to case.
+///
+/// `name`: NUL-terminated.
+///
+/// Returns: the first value of that name; NULL where there is none or no reply arrived.
+/// Ownership: lent until the result is freed.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_header(result: *const elk_result, name: *const c_char) -> *const c_char {
+    boundary!(result, Lent::NOTHING.give(None) => match pointer_text(name!(name)) {
+        Some(name) => result
+            .lend(Key::Header(name.to_ascii_lowercase()), || Some(result.reply()?.headers().get(name)?.into()))
+            .give(None),
+        None => Lent::NOTHING.give(None),
+    })
+}
+
+/// Counts the pictures of an answer; they are decoded on first use.
+///
+/// Returns: the number, remote pictures included.
+/// Ownership: none.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_image_count(result: *const elk_result) -> usize {
+    boundary!(result, 0 => result.images().len())
+}
+
+/// Gives the decoded bytes of a picture.
+///
+/// `len`: NULL, or where to write the number of bytes.
+///
+/// Returns: the bytes; NULL for a remote picture and for a number that is out of range.
+/// Ownership: lent until the result is freed.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_image_bytes(
+    result: *const elk_result,
+    i: usize,
+    len: *mut usize,
+) -> *const u8 {
+    boundary!(result, Lent::NOTHING.give(out!(len)).cast() => {
+        let bytes = result.images().get(i).and_then(Image::bytes);
+        bytes.map_or(Lent::NOTHING, Lent::bytes).give(out!(len)).cast()
+    })
+}
+
+/// Gives the media type of a picture, such as `image/png`, told by its first bytes.
+///
+/// Returns: the media type; NULL for a remote picture and for a number that is out of range.
+/// Ownership: lent until the result is freed.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_image_media_type(result: *const elk_result, i: usize) -> *const c_char {
+    boundary!(result, Lent::NOTHING.give(None) => {
+        let media_type = || Some(result.images().get(i)?.media_type()?.into());
+        result.lend(Key::MediaType(i), media_type).give(None)
+    })
+}
+
+/// Gives the address of a remote picture; this library does not fetch it.
+///
+/// Returns: the URL; NULL for a picture that came with the answer and for a number out of range.
+/// Ownership: lent until the result is freed.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_image_url(result: *const elk_result, i: usize) -> *const c_char {
+    boundary!(result, Lent::NOTHING.give(None) => {
+        let url = || Some(result.images().get(i)?.url()?.into());
+        result.lend(Key::Url(i), url).give(None)
+    })
+}
+
+/// Writes a picture to a file, replacing what was there.
+///
+/// `path`: NUL-terminated, in the file system's own bytes.
+///
+/// Returns: `ELK_OK`; `ELK_E_FILE` if it could not be written; `ELK_E_INVALID_ARGUMENT` for a remote
+/// picture, a number that is out of range, and NULL.
+/// Ownership: none.
+/// Threads: any, concurrently.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_image_save(
+    result: *const elk_result,
+    i: usize,
+    path: *const c_char,
+) -> elk_status {
+    boundary!(defect => defect.kind().number(); {
+        let image = borrowed!(result).and_then(|result| result.images().get(i));
+        match (image, name!(path)) {
+            (Some(image), Some(path)) => {
+                image.save(OsStr::from_bytes(path)).map_or_else(|error| error.kind().number(), |()| OK)
+            }
+            _ => Kind::InvalidArgument.number(),
+        }
+    })
+}
+
+/// Gives a result up, and everything it lent. NULL is allowed.
+///
+/// Returns: nothing.
+/// Ownership: takes the result.
+/// Threads: any, once.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_result_free(result: *mut elk_result) {
+    boundary!(_defect => (); drop(taken!(result)))
+}

@@ -1,0 +1,517 @@
+/*
+ * elkapi: the native client for the ElkAPI chat gateway. JSON in, JSON out, every call ends.
+ *
+ *     elk_client *client = elk_client_new(NULL, 0);            // ELKAPI_API_KEY
+ *     elk_result *answer = elk_chat_completions(client,
+ *         "{\"messages\":[{\"role\":\"user\",\"content\":\"Name three seas.\"}]}", ELK_NUL, NULL);
+ *     if (elk_result_status(answer) < 0)
+ *         fprintf(stderr, "%s\n", elk_result_message(answer));
+ *     else
+ *         puts(elk_result_text(answer, NULL));
+ *     elk_result_free(answer);
+ *     elk_client_free(client);
+ *
+ *     cc hello.c -lelkapi
+ *
+ * Ownership. A pointer without const that a function returns belongs to the caller, who gives it up
+ * with the one "_free" of its type; every "_free" takes NULL. What is returned as a pointer to const
+ * is lent by the object it comes from and lives as long as it. Nothing is ever given to free().
+ *
+ * Text in is UTF-8, a pointer and a length in bytes, or ELK_NUL for a NUL-terminated text; names,
+ * paths and JSON Pointers are always NUL-terminated. Text out is NUL-terminated and has a length,
+ * which is written where the pointer for it is not NULL.
+ *
+ * Threads. Where an argument is a pointer to const, any number of threads may use that object at
+ * once. A failure is told by the result it belongs to: there is no last error and no initialisation.
+ *
+ * Numbers are never renumbered; treat an unknown one below 0 as a failure.
+ *
+ * Written by `make headers`; do not edit.
+ */
+
+#ifndef ELKAPI_H
+#define ELKAPI_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The number of the binary interface that this header describes; see elk_abi_version. */
+#define ELK_ABI_VERSION 0
+
+/* In place of a length: the text is NUL-terminated. */
+#define ELK_NUL ((size_t)-1)
+
+#ifndef ELK_API
+#if defined(__GNUC__)
+#define ELK_API __attribute__((visibility("default")))
+#else
+#define ELK_API
+#endif
+#endif
+
+#ifndef ELK_NODISCARD
+#if defined(__GNUC__)
+#define ELK_NODISCARD __attribute__((warn_unused_result))
+#else
+#define ELK_NODISCARD
+#endif
+#endif
+
+enum {
+    /* It worked. */
+    ELK_OK = 0,
+    /* An argument or the request text is not usable; nothing was sent. */
+    ELK_E_INVALID_ARGUMENT = -10,
+    /* The configuration is not usable; nothing was sent. */
+    ELK_E_CONFIG = -11,
+    /* The gateway does not accept the API key. */
+    ELK_E_AUTHENTICATION = -12,
+    /* The key may not do this: the model, group or address is not allowed. */
+    ELK_E_PERMISSION = -13,
+    /* The balance or the key's budget is used up. */
+    ELK_E_QUOTA = -14,
+    /* The model or the path does not exist. */
+    ELK_E_NOT_FOUND = -15,
+    /* The gateway or the model refuses the request as it is. */
+    ELK_E_INVALID_REQUEST = -16,
+    /* The request body is larger than the gateway takes. */
+    ELK_E_PAYLOAD_TOO_LARGE = -17,
+    /* Too many requests. */
+    ELK_E_RATE_LIMIT = -18,
+    /* A content filter refused the prompt. */
+    ELK_E_CONTENT_FILTER = -19,
+    /* The gateway or the model failed. */
+    ELK_E_SERVER = -20,
+    /* Something between here and the model failed. */
+    ELK_E_BAD_GATEWAY = -21,
+    /* The service is not available at the moment. */
+    ELK_E_UNAVAILABLE = -22,
+    /* The model is overloaded. */
+    ELK_E_OVERLOADED = -23,
+    /* A limit expired, the client's own or one of a server. */
+    ELK_E_TIMEOUT = -24,
+    /* The connection could not be made or broke. */
+    ELK_E_CONNECTION = -25,
+    /* The server reported a failure in the middle of a stream. */
+    ELK_E_STREAM_ERROR = -26,
+    /* The stream ended before the answer did. */
+    ELK_E_STREAM_TRUNCATED = -27,
+    /* The reply holds no answer. */
+    ELK_E_EMPTY_RESPONSE = -28,
+    /* The reply could not be understood; its bytes are kept. */
+    ELK_E_DECODE = -29,
+    /* The reply is not JSON. */
+    ELK_E_UNEXPECTED_CONTENT_TYPE = -30,
+    /* The server answered with a redirect, which is never followed because it could carry the key elsewhere. */
+    ELK_E_UNEXPECTED_REDIRECT = -31,
+    /* The reply has status 200 but reports a failure. */
+    ELK_E_UPSTREAM = -32,
+    /* The host name could not be resolved. */
+    ELK_E_DNS = -33,
+    /* No trusted TLS connection could be made. */
+    ELK_E_TLS = -34,
+    /* The proxy refused or failed. */
+    ELK_E_PROXY = -35,
+    /* The server does not speak proper HTTP/1.1. */
+    ELK_E_PROTOCOL = -36,
+    /* The reply is larger than the client's limit. */
+    ELK_E_REPLY_TOO_LARGE = -37,
+    /* The caller stopped the call. */
+    ELK_E_CANCELLED = -38,
+    /* The object was made before a fork and is of no use in the child. */
+    ELK_E_FORKED = -39,
+    /* The object was closed. */
+    ELK_E_CLOSED = -40,
+    /* A defect in this library. */
+    ELK_E_INTERNAL = -41,
+    /* The queue holds as many calls as it may. */
+    ELK_E_QUEUE_FULL = -42,
+    /* A file could not be read or written. */
+    ELK_E_FILE = -43
+};
+
+/**
+ * Stops calls from another thread. This version has no function that makes one: pass NULL.
+ */
+typedef struct elk_cancel elk_cancel;
+
+/**
+ * A client of one gateway with one key; it holds the connections.
+ */
+typedef struct elk_client elk_client;
+
+/**
+ * What a call ended with: an answer or a failure. It never changes.
+ */
+typedef struct elk_result elk_result;
+
+/**
+ * 0: it worked. Below 0: a failure, one of the ELK_E_ numbers, which are never renumbered.
+ */
+typedef int32_t elk_status;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Makes a client from a JSON object of options, or from the environment alone.
+ *
+ * A configuration that cannot be used gives a client that answers every call with the reason;
+ * `elk_client_error` tells it at once. Options that are absent come from the environment
+ * (`ELKAPI_API_KEY`, `ELKAPI_BASE_URL`) unless `"environment"` is false. Nothing is sent yet.
+ *
+ * `config_json`: the options, or NULL for the environment alone. `len`: its bytes, or `ELK_NUL`.
+ *
+ * Returns: the client, never NULL.
+ * Ownership: the caller frees it with `elk_client_free`; the text is copied.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API ELK_NODISCARD elk_client *elk_client_new(const char *config_json, size_t len);
+
+/**
+ * Tells why a client cannot be used.
+ *
+ * Returns: the failure, or NULL for a client that can be used.
+ * Ownership: belongs to the client and lives as long as it; never free it.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const elk_result *elk_client_error(const elk_client *client);
+
+/**
+ * Makes a client with other limits or header fields over the same connections.
+ *
+ * The changes are options as for `elk_client_new`; those that belong to the connections, such as
+ * `api_key`, are refused. Cheap enough to be made for one call.
+ *
+ * `changes_json`: the changes, or NULL for one more reference to the same client.
+ * `len`: its bytes, or `ELK_NUL`.
+ *
+ * Returns: the new client, never NULL; as with `elk_client_new` it may be a broken one.
+ * Ownership: the caller frees it with `elk_client_free`, before or after the first one.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API
+ELK_NODISCARD
+elk_client *elk_client_with(const elk_client *client,
+                            const char *changes_json,
+                            size_t len);
+
+/**
+ * Gives a client up; its connections are closed when the last client that shares them is freed.
+ *
+ * NULL is allowed. Results that came from it stay valid. No other thread may be using it.
+ *
+ * Returns: nothing.
+ * Ownership: takes the client.
+ * Threads: any, once.
+ * Since: 0.1
+ */
+ELK_API void elk_client_free(elk_client *client);
+
+/**
+ * Sends a chat request, a JSON object, and waits for the whole answer.
+ *
+ * What the text says reaches the gateway byte for byte; `model`, `stream` and one of `messages`
+ * and `contents` are added where they are absent. `"stream": true` is refused here. The call ends
+ * at the client's limits, whatever the server does.
+ *
+ * `request_json`: the request. `len`: its bytes, or `ELK_NUL`.
+ * `cancel_or_null`: NULL, or a token that stops the call.
+ *
+ * Returns: the answer or the failure, never NULL.
+ * Ownership: the caller frees it with `elk_result_free`; the text is only read during the call.
+ * Threads: any, concurrently; blocks.
+ * Since: 0.1
+ */
+ELK_API
+ELK_NODISCARD
+elk_result *elk_chat_completions(const elk_client *client,
+                                 const char *request_json,
+                                 size_t len,
+                                 const elk_cancel *cancel_or_null);
+
+/**
+ * Asks for the document at a path below the base URL, such as `/models`.
+ *
+ * `path`: NUL-terminated, beginning with a slash. `cancel_or_null`: as for a chat request.
+ *
+ * Returns: the answer or the failure, never NULL; the verdict of an answer is `complete`.
+ * Ownership: the caller frees it with `elk_result_free`.
+ * Threads: any, concurrently; blocks.
+ * Since: 0.1
+ */
+ELK_API
+ELK_NODISCARD
+elk_result *elk_get(const elk_client *client,
+                    const char *path,
+                    const elk_cancel *cancel_or_null);
+
+/**
+ * Tells whether the call gave an answer, and if not, what went wrong.
+ *
+ * Returns: `ELK_OK` for an answer, whatever its verdict; otherwise below 0, an `ELK_E_` number.
+ * For NULL `ELK_E_INVALID_ARGUMENT`.
+ * Ownership: none.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API elk_status elk_result_status(const elk_result *result);
+
+/**
+ * Gives a sentence for a person: what went wrong, the server's own words, and what to do.
+ *
+ * Returns: the sentence; `""` for an answer.
+ * Ownership: lent until the result is freed.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_result_message(const elk_result *result);
+
+/**
+ * Gives the answer's text: that of the choice with the lowest index.
+ *
+ * `len`: NULL, or where to write the number of bytes; the text may contain NULs.
+ *
+ * Returns: the text; `""` where there is none.
+ * Ownership: lent until the result is freed.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_result_text(const elk_result *result, size_t *len);
+
+/**
+ * Tells how the call ended.
+ *
+ * An answer is `complete`, `length` (cut off by a token limit), `filtered` or `tool_calls`; a
+ * failure is `failed`, `filtered`, `truncated`, `stalled` or `cancelled`.
+ *
+ * Returns: the word; `failed` for NULL.
+ * Ownership: lent until the result is freed.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_result_verdict(const elk_result *result);
+
+/**
+ * Gives what a JSON Pointer (RFC 6901) names, such as `/usage/total_tokens`.
+ *
+ * Pointers address the answer document; those that begin with `/error` address the error document,
+ * those that begin with `/call` the client's own facts: `/call/attempts`, `/call/status`,
+ * `/call/request_id`, `/call/elapsed_ms`, `/call/finish_reason`, `/call/reasoning`,
+ * `/call/choices/0/text`, `/call/text_without_images`, `/call/image_errors`,
+ * `/call/images/0/source`.
+ *
+ * `pointer`: NUL-terminated. `len`: NULL, or where to write the number of bytes.
+ *
+ * Returns: a string's text without quotes and escapes, anything else as JSON; NULL for null and
+ * for what does not exist (`elk_result_type` tells them apart).
+ * Ownership: lent until the result is freed.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_result_get(const elk_result *result, const char *pointer, size_t *len);
+
+/**
+ * Gives the number that a JSON Pointer names; `true` is 1, `false` is 0, `5.0` is 5.
+ *
+ * Returns: the number; `fallback` for anything that is not a whole number of 64 bits.
+ * Ownership: none.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API int64_t elk_result_int(const elk_result *result, const char *pointer, int64_t fallback);
+
+/**
+ * Counts the elements of the array, or the members of the object, that a JSON Pointer names.
+ *
+ * Returns: the number; 0 for anything else.
+ * Ownership: none.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API size_t elk_result_count(const elk_result *result, const char *pointer);
+
+/**
+ * Tells what a JSON Pointer names.
+ *
+ * Returns: `null`, `boolean`, `number`, `string`, `array` or `object`; `""` for what does not exist.
+ * Ownership: belongs to the library and lives as long as the program.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_result_type(const elk_result *result, const char *pointer);
+
+/**
+ * Gives the answer document, byte for byte as the server sent it.
+ *
+ * `len`: NULL, or where to write the number of bytes.
+ *
+ * Returns: the document; `""` for a failure (see `elk_result_body`).
+ * Ownership: lent until the result is freed; not a copy.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_result_json(const elk_result *result, size_t *len);
+
+/**
+ * Gives the error document, `{"error":{"kind":...,"message":...}}`.
+ *
+ * Its members: `kind`, `hint`, `verdict`, `status`, `code`, `type`, `param`, `message` (the
+ * server's words where there are some), `request_id`, `retryable`, `billed` (`no`, `maybe`,
+ * `yes`), `retry_after_ms`, `phase`, `limit`, `elapsed_ms`, `bytes_sent`, `bytes_received`,
+ * `attempts`, `body`; what is not known is null.
+ *
+ * `len`: NULL, or where to write the number of bytes.
+ *
+ * Returns: the document; NULL for an answer.
+ * Ownership: lent until the result is freed.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_result_error(const elk_result *result, size_t *len);
+
+/**
+ * Gives the bytes of the reply, also of one that is a failure or could not be understood.
+ *
+ * `len`: NULL, or where to write the number of bytes.
+ *
+ * Returns: the bytes, a NUL behind them; `""` where no reply arrived.
+ * Ownership: lent until the result is freed; not a copy.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_result_body(const elk_result *result, size_t *len);
+
+/**
+ * Gives a header field of the reply; names compare without regard to case.
+ *
+ * `name`: NUL-terminated.
+ *
+ * Returns: the first value of that name; NULL where there is none or no reply arrived.
+ * Ownership: lent until the result is freed.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_result_header(const elk_result *result, const char *name);
+
+/**
+ * Counts the pictures of an answer; they are decoded on first use.
+ *
+ * Returns: the number, remote pictures included.
+ * Ownership: none.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API size_t elk_result_image_count(const elk_result *result);
+
+/**
+ * Gives the decoded bytes of a picture.
+ *
+ * `len`: NULL, or where to write the number of bytes.
+ *
+ * Returns: the bytes; NULL for a remote picture and for a number that is out of range.
+ * Ownership: lent until the result is freed.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const uint8_t *elk_result_image_bytes(const elk_result *result, size_t i, size_t *len);
+
+/**
+ * Gives the media type of a picture, such as `image/png`, told by its first bytes.
+ *
+ * Returns: the media type; NULL for a remote picture and for a number that is out of range.
+ * Ownership: lent until the result is freed.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_result_image_media_type(const elk_result *result, size_t i);
+
+/**
+ * Gives the address of a remote picture; this library does not fetch it.
+ *
+ * Returns: the URL; NULL for a picture that came with the answer and for a number out of range.
+ * Ownership: lent until the result is freed.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_result_image_url(const elk_result *result, size_t i);
+
+/**
+ * Writes a picture to a file, replacing what was there.
+ *
+ * `path`: NUL-terminated, in the file system's own bytes.
+ *
+ * Returns: `ELK_OK`; `ELK_E_FILE` if it could not be written; `ELK_E_INVALID_ARGUMENT` for a remote
+ * picture, a number that is out of range, and NULL.
+ * Ownership: none.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API elk_status elk_result_image_save(const elk_result *result, size_t i, const char *path);
+
+/**
+ * Gives a result up, and everything it lent. NULL is allowed.
+ *
+ * Returns: nothing.
+ * Ownership: takes the result.
+ * Threads: any, once.
+ * Since: 0.1
+ */
+ELK_API void elk_result_free(elk_result *result);
+
+/**
+ * Writes a text as a JSON string, quotes and escapes included, so that it can stand in a request.
+ *
+ * Works as `snprintf`: writes at most `cap` bytes, the closing NUL included, and tells how many
+ * the whole needs; a return value of `cap` or more means that `out` was too small. Bytes that are
+ * not UTF-8 become U+FFFD. NULL with length 0 is the empty text.
+ *
+ * `out`: where to write, or NULL with `cap` 0 to ask for the size. `text`: what to quote.
+ * `len`: its bytes, or `ELK_NUL`.
+ *
+ * Returns: bytes of the whole JSON string without the NUL, at least 2; 0 for NULL with a length.
+ * Ownership: `out` stays the caller's; the text is only read during the call.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API size_t elk_json_quote(char *out, size_t cap, const char *text, size_t len);
+
+/**
+ * Gives the name of a status, such as `rate_limit` for `ELK_E_RATE_LIMIT`.
+ *
+ * Returns: the name, `ok` for 0, `unknown` for a number that this version does not know.
+ * Ownership: belongs to the library and lives as long as the program.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_status_name(elk_status status);
+
+/**
+ * Gives the library's version, such as `0.1.0`.
+ *
+ * Returns: the version.
+ * Ownership: belongs to the library and lives as long as the program.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API const char *elk_version(void);
+
+/**
+ * Gives the number of the binary interface; programs compare it with `ELK_ABI_VERSION`.
+ *
+ * Returns: the number at the end of the shared library's name, `libelkapi.so.0`.
+ * Ownership: none.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API uint32_t elk_abi_version(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* ELKAPI_H */

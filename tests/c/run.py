@@ -1,0 +1,580 @@
+"""Tests of the C and C++ interfaces: headers, symbols, programs, examples, wire fixtures.
+
+Needs gcc, g++, binutils, `target/release/libelkapi.so` and `.a`, and the simulator. Arguments are
+beginnings of check names (`wire/stream_`, `programs`) and run only those.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import traceback
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+INCLUDE = ROOT / "include"
+RELEASE = ROOT / "target" / "release"
+WIRE = ROOT / "tests" / "wire"
+STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
+# Freed blocks in malloc's cache count as in use: without it, what is in use can be compared.
+COUNTABLE = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+# What a program that links the static library needs beside it: rustc --print native-static-libs.
+STATIC_NEEDS = ("-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl")
+
+CHECKS: dict[str, Callable[["Place"], None]] = {}
+
+
+class FailedCheckError(AssertionError):
+    """A check that saw something wrong; the text tells what."""
+
+
+class SkippedCheckError(Exception):
+    """A check that cannot run here; the text tells what is missing."""
+
+
+def check(name: str) -> Callable[[Callable[["Place"], None]], Callable[["Place"], None]]:
+    def add(function: Callable[["Place"], None]) -> Callable[["Place"], None]:
+        CHECKS[name] = function
+        return function
+
+    return add
+
+
+def need(condition: object, what: str) -> None:
+    if not condition:
+        raise FailedCheckError(what)
+
+
+def run(*command: object, cwd: Path = ROOT, **options: Any) -> str:
+    """The program's output; a failure shows all that it wrote."""
+    parts = [str(part) for part in command]
+    done = subprocess.run(parts, cwd=cwd, capture_output=True, timeout=600, **options)
+    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    if done.returncode != 0:
+        raise FailedCheckError(f"{' '.join(parts)[:300]}\nended with {done.returncode}\n{out}{err}".rstrip())
+    return out + err
+
+
+class Place:
+    """A folder to build in, and the simulator."""
+
+    def __init__(self, folder: Path, base_url: str) -> None:
+        self.folder = folder
+        self.base_url = base_url
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "ELKAPI_BASE_URL": base_url,
+            "ELKAPI_API_KEY": "sk-test",
+        }
+
+    def at(self, prefix: str) -> str:
+        """The base URL with the simulator's path in front, such as `/s/mine`."""
+        return self.base_url.removesuffix("/v1") + prefix + "/v1"
+
+    def stats(self, scope: str) -> dict[str, Any]:
+        with urllib.request.urlopen(
+            self.base_url.removesuffix("/v1") + f"/s/{scope}/__stats", timeout=30
+        ) as reply:
+            return json.load(reply)
+
+    def compiled(
+        self, *sources: Path, name: str = "", library: Path = RELEASE, flags: tuple[str, ...] = ()
+    ) -> Path:
+        """A program of these sources, linked as a newcomer would: -I, -L, -lelkapi."""
+        program = self.folder / (name or sources[0].name.replace(".", "_"))
+        cpp = sources[0].suffix == ".cpp"
+        compiler = ("g++", "-std=c++17") if cpp else ("gcc", "-std=gnu99")
+        run(
+            *(*compiler, "-O1", "-g", *STRICT, *flags, f"-I{INCLUDE}", *sources, "-o", program),
+            *(f"-L{library}", "-lelkapi", "-lpthread", f"-Wl,-rpath,{library}"),
+        )
+        return program
+
+
+# Headers
+
+
+@check("headers/compile")
+def headers_compile(place: Place) -> None:
+    """Alone and twice in one file, in every standard, with every warning an error."""
+    for header, compiler, language, standards in (
+        ("elkapi.h", "gcc", "c", ("c99", "c11", "c17")),
+        ("elkapi.h", "g++", "c++", ("c++11", "c++14", "c++17", "c++20")),
+        ("elkapi.hpp", "g++", "c++", ("c++17", "c++20")),
+    ):
+        for standard in standards:
+            run(
+                *(
+                    compiler,
+                    f"-std={standard}",
+                    *STRICT,
+                    f"-I{INCLUDE}",
+                    "-fsyntax-only",
+                    "-x",
+                    language,
+                    "-",
+                ),
+                input=f'#include "{header}"\n#include "{header}"\nint main(void);\n'.encode(),
+            )
+
+
+@check("headers/for-parsers")
+def header_for_parsers(place: Place) -> None:
+    """elkapi.ffi.h has no preprocessor lines, the same functions, and the same numbers."""
+    full, bare = (INCLUDE / "elkapi.h").read_text(), (INCLUDE / "elkapi.ffi.h").read_text()
+    need(not re.search(r"^\s*#", bare, re.M), "elkapi.ffi.h has a preprocessor line")
+    need(prototypes(full) == prototypes(bare), "the headers declare different functions")
+    numbers = dict(re.findall(r"^ +(ELK_\w+) = (-?\d+)", bare, re.M))
+    need(numbers.pop("ELK_NUL") == "-1", "ELK_NUL is not -1")
+    need(f"#define ELK_ABI_VERSION {numbers.pop('ELK_ABI_VERSION')}\n" in full, "ELK_ABI_VERSION differs")
+    need(numbers == dict(re.findall(r"^ +(ELK_\w+) = (-?\d+)", full, re.M)), "the numbers differ")
+    run(
+        *("gcc", "-std=c99", *STRICT, "-fsyntax-only", "-x", "c", "-"),
+        input=f"#include <stddef.h>\n#include <stdint.h>\n{bare}int main(void);\n".encode(),
+    )
+
+
+@check("headers/cffi")
+def header_in_cffi(place: Place) -> None:
+    """cffi reads elkapi.ffi.h and calls the library by it."""
+    try:
+        from cffi import FFI
+    except ImportError as error:
+        raise SkippedCheckError("the Python package cffi is not installed") from error
+    ffi = FFI()
+    ffi.cdef((INCLUDE / "elkapi.ffi.h").read_text())
+    library = ffi.dlopen(str(RELEASE / "libelkapi.so"))
+    need(ffi.string(library.elk_status_name(library.ELK_E_FILE)) == b"file", "cffi reads another number")
+
+
+def prototypes(header: str) -> list[str]:
+    """Each function's declaration in one line, in order."""
+    code = re.sub(r"/\*.*?\*/", " ", header, flags=re.S)
+    code = re.sub(r"^\s*#.*$", " ", code, flags=re.M).replace("ELK_API", " ").replace("ELK_NODISCARD", " ")
+    return [" ".join(found.split()) for found in re.findall(r"[^;{}\"]*\belk_\w+\([^;{}]*\);", code)]
+
+
+def functions(header: str) -> list[str]:
+    return [re.search(r"(elk_\w+)\(", line).group(1) for line in prototypes(header)]  # type: ignore[union-attr]
+
+
+@check("headers/comments")
+def header_comments(place: Place) -> None:
+    """One sentence, then Returns:, Ownership:, Threads:, Since: above every function."""
+    header = (INCLUDE / "elkapi.h").read_text()
+    wrong = []
+    for name in functions(header):
+        found = re.search(r"/\*\*((?:(?!\*/).)*)\*/\s*[^;/]*\b" + name + r"\(", header, re.S)
+        lines = [line.strip(" *") for line in found.group(1).strip().splitlines()] if found else [""]
+        labels = [
+            label for line in lines for label in re.findall(r"^(Returns|Ownership|Threads|Since):", line)
+        ]
+        if labels != ["Returns", "Ownership", "Threads", "Since"] or not lines[0].endswith("."):
+            wrong.append(name)
+    need(not wrong, f"lines are missing above {', '.join(wrong)}")
+
+
+@check("headers/example")
+def header_example(place: Place) -> None:
+    """The example at the top of elkapi.h and of elkapi.hpp is a program that works."""
+    code = {}
+    for header, start in (("elkapi.h", " *     "), ("elkapi.hpp", "//     ")):
+        lines = (INCLUDE / header).read_text().splitlines()[:40]
+        shown = [
+            line.removeprefix(start) for line in lines if line.startswith(start) and "hello.c" not in line
+        ]
+        code[header] = "\n".join(shown)
+    c, cpp = place.folder / "top.c", place.folder / "top.cpp"
+    c.write_text(
+        f"#include <elkapi.h>\n#include <stdio.h>\nint main(void) {{\n{code['elkapi.h']}\nreturn 0; }}\n"
+    )
+    cpp.write_text(f"#include <elkapi.hpp>\n#include <iostream>\nint main() {{\n{code['elkapi.hpp']}\n}}\n")
+    for source in (c, cpp):
+        said = run(place.compiled(source), env=place.env)
+        need(said.count("Sea") >= 3, f"{source.name} says {said!r}")
+
+
+# The library
+
+
+@check("library/symbols")
+def library_symbols(place: Place) -> None:
+    """The shared library exports what the header declares and nothing else."""
+    listed = run("nm", "-D", "--defined-only", RELEASE / "libelkapi.so").split("\n")
+    exported = {line.split()[-1] for line in listed if line.strip()}
+    declared = set(functions((INCLUDE / "elkapi.h").read_text()))
+    need(len(declared) > 20, f"the header has only {len(declared)} functions")
+    need(exported == declared, f"only one of header and library has {sorted(exported ^ declared)}")
+
+
+@check("library/needs")
+def library_needs(place: Place) -> None:
+    """Soname, NODELETE, and no library but those of every system."""
+    dynamic = run("readelf", "-d", RELEASE / "libelkapi.so")
+    need("soname: [libelkapi.so.0]" in dynamic, "the soname is not libelkapi.so.0")
+    need("NODELETE" in dynamic, "NODELETE is not set")
+    usual = {"libc.so.6", "libm.so.6", "libgcc_s.so.1"}
+    extra = {
+        name
+        for name in re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic)
+        if name not in usual and not name.startswith("ld-linux")
+    }
+    need(not extra, f"the library needs {sorted(extra)}")
+    link = RELEASE / "libelkapi.so.0"
+    need(link.exists(), f"{link} is missing: ln -s libelkapi.so {link}")
+
+
+@check("library/static")
+def library_static(place: Place) -> None:
+    """A program that has the static library in it needs no libelkapi.so."""
+    program = place.folder / "hello_static"
+    run(
+        *("gcc", "-std=c99", f"-I{INCLUDE}", ROOT / "examples/c/hello.c", RELEASE / "libelkapi.a"),
+        *("-o", program, *STATIC_NEEDS),
+    )
+    need("libelkapi" not in run("readelf", "-d", program), "the program needs libelkapi.so")
+    need("tokens" in run(program, env=place.env), "the program does not answer")
+
+
+@check("library/no-trace-of-keys")
+def library_without_trace(place: Place) -> None:
+    """The HTTP engine's TRACE lines, which show whole requests, are not compiled in."""
+    # The module whose only lines are hexadecimal dumps of what goes over the wire.
+    need(b"ureq_proto::util" not in (RELEASE / "libelkapi.so").read_bytes(), "there are TRACE lines")
+
+
+# Programs
+
+
+@check("programs/arguments")
+def arguments(place: Place) -> None:
+    run(
+        place.compiled(ROOT / "tests/c/arguments.c"),
+        place.at("/s/arguments"),
+        env={"PATH": place.env["PATH"], **COUNTABLE},
+    )
+    seen = place.stats("arguments")["requests"]
+    need(seen == 0, f"{seen} requests were sent for arguments that cannot be used")
+
+
+@check("programs/answer")
+def answer(place: Place) -> None:
+    run(
+        place.compiled(ROOT / "tests/c/answer.c"),
+        place.base_url,
+        place.folder,
+        env={**place.env, **COUNTABLE},
+    )
+
+
+@check("programs/quote")
+def quote(place: Place) -> None:
+    run(place.compiled(ROOT / "tests/c/quote.c"), env=place.env)
+
+
+@check("programs/panic")
+def panic(place: Place) -> None:
+    """In a library of its own: the release profile, but without the long link-time optimisation."""
+    target = ROOT / "target" / "test-panic"
+    run(
+        *("cargo", "build", "-q", "--release", "-p", "elkapi-ffi", "--features", "test-panic"),
+        *("--target-dir", target),
+        env={**os.environ, "CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"},
+    )
+    library = target / "release"
+    link = library / "libelkapi.so.0"
+    if not link.is_symlink():
+        link.symlink_to("libelkapi.so")
+    said = run(place.compiled(ROOT / "tests/c/panic.c", library=library), place.base_url, env=place.env)
+    need(said == "", f"the panic was not silent: {said}")
+
+
+@check("programs/cpp")
+def cpp(place: Place) -> None:
+    sources = (ROOT / "tests/cpp/behaviour.cpp", ROOT / "tests/cpp/second_unit.cpp")
+    for standard in ("17", "20"):
+        program = place.compiled(*sources, name=f"behaviour_{standard}", flags=(f"-std=c++{standard}",))
+        run(program, place.base_url, place.folder, env=place.env)
+
+
+# Examples
+
+
+@check("examples/hello")
+def example_hello(place: Place) -> None:
+    for source in (ROOT / "examples/c/hello.c", ROOT / "examples/cpp/hello.cpp"):
+        program = place.compiled(source)
+        said = run(program, env=place.env)
+        need("こんにちは" in said and "tokens" in said, f"{source.name} says {said!r}")
+        need('x "y" z' in run(program, 'x "y" z', env=place.env), f"{source.name} ignores its argument")
+        refused = subprocess.run(
+            [program], env={**place.env, "ELKAPI_API_KEY": "sk-invalid"}, capture_output=True, timeout=60
+        )
+        need(refused.returncode == 1, f"{source.name} ends with {refused.returncode} after a failure")
+        need(b"authentication: " in refused.stderr and not refused.stdout, f"{source.name}: {refused}")
+
+
+@check("examples/picture")
+def example_picture(place: Place) -> None:
+    for source in (ROOT / "examples/c/picture.c", ROOT / "examples/cpp/picture.cpp"):
+        program, picture = place.compiled(source), place.folder / f"{source.name}.png"
+        said = run(program, picture, env=place.env)
+        need("image/png" in said, f"{source.name} says {said!r}")
+        size = picture.read_bytes()[16:24]
+        width, height = int.from_bytes(size[:4], "big"), int.from_bytes(size[4:], "big")
+        need(
+            picture.read_bytes().startswith(b"\x89PNG") and abs(width * 9 - height * 16) < 16,
+            f"{width}x{height}",
+        )
+        need("image/png" in run(program, env=place.env, cwd=place.folder), "no file without an argument")
+
+
+@check("examples/one-screen")
+def examples_fit_one_screen(place: Place) -> None:
+    for source in (*(ROOT / "examples/c").glob("*.c"), *(ROOT / "examples/cpp").glob("*.cpp")):
+        lines = source.read_text().count("\n")
+        need(lines < 45, f"{source.name} has {lines} lines")
+
+
+# Wire fixtures, through the C interface
+
+
+def pending() -> dict[str, str]:
+    """Which capability each fixture waits for that the library does not have yet."""
+    listed = json.loads((WIRE / "pending.json").read_text())
+    return {name: capability for capability, names in listed.items() for name in names}
+
+
+def fixtures() -> list[str]:
+    return sorted(path.stem for path in WIRE.glob("*.json") if path.stem not in ("index", "pending"))
+
+
+def observed(place: Place, fixture: dict[str, Any], drive: Path, folder: Path) -> dict[str, Any]:
+    """What the library tells its caller about the exchange."""
+    request = fixture["request"]
+    config = {
+        "base_url": place.at(f"/s/{fixture['name']}/wire/{fixture['name']}"),
+        "api_key": "sk-test-0000",
+        "max_retries": 0,
+        **fixture["expect"].get("client", {}),
+    }
+    if request["method"] == "GET":
+        call, body = request["path"].removeprefix("/v1"), ""
+    else:
+        body = json.dumps(request.get("body", {"messages": []}))
+        call = "chat"
+    done = run(drive, json.dumps(config), call, folder, input=body.encode(), env=place.env)
+    return json.loads(done)
+
+
+def differences(expect: dict[str, Any], saw: dict[str, Any], folder: Path) -> Iterator[str]:
+    """Every member of `expect` whose meaning in tests/wire/README.md the observation contradicts."""
+    if saw["outcome"] != expect["outcome"]:
+        yield f"outcome is {saw['outcome']}: {saw['sentence']}"
+        return
+    if saw["outcome"] == "error" and saw["status_name"] != saw["kind"]:
+        yield f"status is {saw['status_name']} but kind is {saw['kind']}"
+    plain = {
+        "text",
+        "text_without_images",
+        "reasoning",
+        "finish_reason",
+        "choices",
+        "image_errors",
+        "attempts",
+    }
+    plain |= {
+        "verdict",
+        "model_ids",
+        "id",
+        "model",
+        "role",
+        "request_id",
+        "system_fingerprint",
+        "reasoning_tokens",
+    }
+    plain |= {"saw_done", "usage", "status", "billed", "retry_after_ms", "hint"}
+    for key, wanted in expect.items():
+        seen: Any
+        if key in ("outcome", "client", "retry_after_base"):
+            continue
+        if key == "kind":
+            if saw["kind"] not in expect.get("kind_any", [wanted]):
+                yield f"kind is {saw['kind']}, not {wanted}"
+            continue
+        if key == "message_contains":
+            if wanted not in saw["message"] or wanted.strip() not in saw["sentence"]:
+                yield f"{wanted!r} is not in both of {saw['message']!r} and {saw['sentence']!r}"
+            continue
+        if key in plain:
+            seen = saw[key]
+        elif key == "kind_any":
+            wanted, seen = True, saw["kind"] in wanted
+        elif key in ("code", "type"):
+            seen = saw[key] if wanted is not None else None
+        elif key == "text_sha256":
+            seen = hashlib.sha256(saw["text"].encode()).hexdigest()
+        elif key == "partial_text":
+            seen = saw["text"]
+        elif key == "retry":
+            seen = "yes" if saw["retryable"] else "no"
+        elif key == "tool_calls":
+            seen = [
+                {"id": call["id"], **{name: call["function"][name] for name in ("name", "arguments")}}
+                for call in saw["tool_calls"] or []
+            ]
+        elif key == "images":
+            seen = [
+                {name: value_of(name, picture, folder / f"image-{number}") for name in asked}
+                for number, (picture, asked) in enumerate(zip(saw["images"], wanted, strict=False))
+            ]
+            seen += saw["images"][len(wanted) :]
+        else:
+            yield f"the runner does not know the key {key!r}"
+            continue
+        if seen != wanted:
+            yield f"{key} is {seen!r}, not {wanted!r}"
+
+
+def value_of(name: str, picture: dict[str, Any], saved: Path) -> object:
+    if name == "sha256":
+        return hashlib.sha256(saved.read_bytes()).hexdigest()
+    return picture.get(name, f"{name}: not known to the runner")
+
+
+def sent_body(fixture: dict[str, Any], attempts: int) -> bytes | None:
+    """The last reply's body as the server sends it; None where a coding or a cut stands between."""
+    responses = fixture["responses"] if "responses" in fixture else [fixture["response"]]
+    response = responses[max(attempts, 1) - 1]
+    coded = any(name.lower() == "content-encoding" for name in response.get("headers", {}))
+    if coded or response.get("end", "normal") != "normal" or "declared_length" in response:
+        return None
+    if "chunks" in response:
+        return b"".join(
+            chunk["text"].encode() if "text" in chunk else base64.b64decode(chunk["base64"])
+            for chunk in response["chunks"]
+        )
+    if "body_base64" in response:
+        return base64.b64decode(response["body_base64"])
+    return response.get("body", "").encode()
+
+
+def exchange(place: Place, name: str, drive: Path) -> list[str]:
+    """What is wrong with what the library makes of this fixture."""
+    fixture = json.loads((WIRE / f"{name}.json").read_text())
+    folder = place.folder / "wire" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    saw = observed(place, fixture, drive, folder)
+    wrong = list(differences(fixture["expect"], saw, folder))
+    answered, body = (folder / "json").read_bytes(), (folder / "body").read_bytes()
+    sent = sent_body(fixture, saw["attempts"])
+    if saw["outcome"] == "ok" and sent is not None and not (answered == body == sent):
+        wrong.append("the answer document is not, byte for byte, what the server sent")
+    if saw["outcome"] == "error" and saw["status"] and sent is not None and body != sent:
+        wrong.append("the body is not, byte for byte, what the server sent")
+    if saw["outcome"] == "error" and answered:
+        wrong.append("a failure has an answer document")
+    requests = place.stats(name)["requests"]
+    if requests != saw["attempts"]:
+        wrong.append(f"{saw['attempts']} attempts are told, {requests} requests arrived")
+    return wrong
+
+
+def conformance(place: Place, chosen: list[str]) -> tuple[int, int]:
+    """Runs the fixtures; tells how many passed and failed, and how many wait for what."""
+    drive = place.compiled(ROOT / "tests/c/drive.c")
+    waiting = pending()
+    missing = sorted(set(waiting) - set(fixtures()))
+    passed, failed, skipped = 0, len(missing), {}
+    for name in missing:
+        print(f"FAILED wire/{name}: pending.json names it, but there is no such fixture")
+    for name in chosen:
+        try:
+            wrong = exchange(place, name, drive)
+        except (FailedCheckError, json.JSONDecodeError, subprocess.TimeoutExpired) as error:
+            wrong = [str(error)]
+        capability = waiting.get(name)
+        if capability and wrong:
+            skipped[capability] = skipped.get(capability, 0) + 1
+            continue
+        if capability:
+            wrong = [f"passes, remove it from pending.json ({capability})"]
+        if wrong:
+            failed += 1
+            print(f"FAILED wire/{name}:", *wrong, sep="\n    ")
+        else:
+            passed += 1
+    if passed:
+        print(f"ok     wire: {passed} fixtures")
+    for capability, count in sorted(skipped.items()):
+        print(f"skipped wire: {count} fixtures wait for {capability!r} (tests/wire/pending.json)")
+    return passed, failed
+
+
+# The run
+
+
+@contextlib.contextmanager
+def simulator() -> Iterator[str]:
+    found = [folder / "elkapi-sim" for folder in (RELEASE, ROOT / "target/debug")]
+    program = next((path for path in found if path.exists()), None)
+    if program is None:
+        sys.exit("the simulator is not built: cargo build --release -p elkapi-sim")
+    process = subprocess.Popen(
+        [program, "--fixtures", WIRE, "--until-stdin-closes", "--quiet"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+    finally:
+        process.communicate(timeout=30)
+
+
+def main(names: list[str]) -> int:
+    if not (RELEASE / "libelkapi.so").exists():
+        sys.exit("the library is not built: cargo build --release -p elkapi-ffi")
+
+    def wanted(name: str) -> bool:
+        return not names or any(name.startswith(beginning) for beginning in names)
+
+    chosen = [name for name in fixtures() if wanted(f"wire/{name}")]
+    checks = {name: function for name, function in CHECKS.items() if wanted(name)}
+    if not chosen and not checks:
+        sys.exit(f"no check begins with {' or '.join(names)}; there are {', '.join(CHECKS)} and wire/FIXTURE")
+    passed = failed = 0
+    with tempfile.TemporaryDirectory() as folder, simulator() as base_url:
+        place = Place(Path(folder), base_url)
+        for name, function in checks.items():
+            try:
+                function(place)
+            except SkippedCheckError as error:
+                print(f"skipped {name}: {error}")
+            except FailedCheckError as error:
+                failed += 1
+                print(f"FAILED {name}: {error}")
+            except Exception:
+                failed += 1
+                print(f"FAILED {name}: {traceback.format_exc()}")
+            else:
+                passed += 1
+                print(f"ok     {name}")
+        if chosen:
+            good, bad = conformance(place, chosen)
+            passed, failed = passed + good, failed + bad
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
