@@ -1,0 +1,389 @@
+//! Whole answers: the document's members, and beside them the client's own facts about the call.
+
+use elkapi::{Attempt, Body, Completion as Answered, Headers as Fields, Kind, Reply};
+use pyo3::IntoPyObjectExt;
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use crate::headers::Headers;
+use crate::image::Image;
+use crate::node::{Answer, Node, Shape, known, wrapped};
+
+/// A JSON document from the gateway, such as the models list: its members by attribute and by key,
+/// and the client's own facts about the call. A member that has a fact's name is read by key.
+///
+///     ids = [model.id for model in client.models().data]
+#[pyclass(frozen, subclass, extends = Node, module = "elkapi")]
+pub struct Document {
+    answer: Answer,
+    attempts: Vec<Attempt>,
+    elapsed_ms: u64,
+    /// What the core made of the document, by name, once it was asked for.
+    facts: Py<PyDict>,
+    raw: PyOnceLock<Py<PyBytes>>,
+    headers: PyOnceLock<Py<Headers>>,
+}
+
+type Made<T> = PyClassInitializer<T>;
+
+impl Document {
+    fn made(
+        py: Python<'_>,
+        answer: Answer,
+        call: (Vec<Attempt>, u64),
+        facts: Py<PyDict>,
+        shape: Shape,
+    ) -> Made<Document> {
+        let node = Node::of_answer(py, answer.clone(), shape);
+        let (raw, headers) = (PyOnceLock::new(), PyOnceLock::new());
+        let document = Document { answer, attempts: call.0, elapsed_ms: call.1, facts, raw, headers };
+        PyClassInitializer::from(node).add_subclass(document)
+    }
+
+    /// The Python object for a document that the core gave.
+    pub fn of_core(py: Python<'_>, answer: Answered) -> PyResult<Bound<'_, Document>> {
+        let call = (answer.attempts().to_vec(), answer.elapsed_ms());
+        let facts = PyDict::new(py).unbind();
+        Bound::new(py, Document::made(py, Answer::Live(answer), call, facts, Shape::Document))
+    }
+
+    /// A fact of that name: kept, or asked of the core and kept from now on.
+    fn fact<'py>(
+        &self,
+        name: &Bound<'py, PyString>,
+        ask: impl FnOnce(&Answered) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = name.py();
+        let facts = self.facts.bind(py);
+        if let Some(value) = facts.get_item(name)? {
+            return Ok(value);
+        }
+        let Answer::Live(answer) = &self.answer else { return Ok(py.None().into_bound(py)) };
+        let value = ask(answer)?;
+        facts.set_default(name, &value)?;
+        Ok(facts.get_item(name)?.unwrap_or(value))
+    }
+}
+
+#[pymethods]
+impl Document {
+    /// HTTP status.
+    #[getter]
+    fn status(&self) -> u16 {
+        self.answer.reply().status()
+    }
+
+    /// Header fields of the reply; names compare without regard to case.
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, Headers>> {
+        let make = || Py::new(py, Headers::new(self.answer.reply().headers().clone()));
+        Ok(self.headers.get_or_try_init(py, make)?.bind(py))
+    }
+
+    /// The gateway's id of the request; quote it to the operator.
+    #[getter]
+    fn request_id(&self) -> Option<&str> {
+        self.answer.reply().headers().request_id()
+    }
+
+    /// The HTTP requests made for this answer, in order; the last one succeeded.
+    #[getter]
+    fn attempts<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let name = intern!(slf.py(), "attempts made");
+        let node = slf.as_super().get();
+        if let Some(attempts) = node.kept(name)? {
+            return Ok(attempts);
+        }
+        let list = PyList::empty(slf.py());
+        for attempt in &slf.get().attempts {
+            let facts = PyDict::new(slf.py());
+            facts.set_item("status", attempt.status)?;
+            facts.set_item("kind", attempt.kind.map(Kind::name))?;
+            facts.set_item("request_id", attempt.request_id.as_deref())?;
+            facts.set_item("elapsed_ms", attempt.elapsed_ms)?;
+            list.append(facts)?;
+        }
+        node.keep(name, wrapped(list.as_any(), Shape::Attempt)?)
+    }
+
+    /// How long the call took, in seconds.
+    #[getter]
+    fn elapsed(&self) -> f64 {
+        self.elapsed_ms as f64 / 1000.0
+    }
+
+    /// How the answer ended: `complete`, `length`, `filtered` or `tool_calls`.
+    #[getter]
+    fn verdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.fact(intern!(py, "verdict"), |answer| answer.verdict().name().into_bound_py_any(py))
+    }
+
+    /// The reply's bytes as they came, always the same object.
+    #[getter]
+    fn raw<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
+        self.raw.get_or_init(py, || PyBytes::new(py, self.answer.reply().body()).unbind()).bind(py)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        static UNPICKLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
+        let document = slf.get();
+        let whole = slf.cast::<Completion>().is_ok();
+        document.verdict(py)?;
+        if let Ok(completion) = slf.cast::<Completion>() {
+            Completion::ask_all(completion)?;
+        }
+        let fields: Vec<_> = document.answer.reply().headers().iter().collect();
+        let attempts: Vec<_> = document
+            .attempts
+            .iter()
+            .map(|a| (a.status, a.kind.map(Kind::name), a.request_id.as_deref(), a.elapsed_ms))
+            .collect();
+        let facts = document.facts.bind(py).copy()?;
+        let reply = (document.status(), fields, document.raw(py));
+        let state = (whole, reply, attempts, document.elapsed_ms, facts);
+        (UNPICKLE.import(py, "elkapi._elkapi", "unpickle_answer")?, state).into_pyobject(py)
+    }
+
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (memo, /))]
+    fn __deepcopy__(slf: Py<Self>, memo: &Bound<'_, PyAny>) -> Py<Self> {
+        let _ = memo;
+        slf
+    }
+}
+
+/// An answer to a chat request: the gateway's members by attribute and by key, shortcuts to the
+/// first choice, and the client's own facts about the call. Known members that are absent are None.
+///
+///     answer = client.ask("Name three seas.")
+///     print(answer.text, answer.usage.total_tokens, answer.request_id)
+#[pyclass(frozen, extends = Document, module = "elkapi")]
+pub struct Completion;
+
+impl Completion {
+    /// The Python object for an answer that the core gave.
+    pub fn of_core(py: Python<'_>, answer: Answered) -> PyResult<Bound<'_, Completion>> {
+        let call = (answer.attempts().to_vec(), answer.elapsed_ms());
+        let facts = PyDict::new(py).unbind();
+        let base = Document::made(py, Answer::Live(answer), call, facts, Shape::Completion);
+        Bound::new(py, base.add_subclass(Completion))
+    }
+
+    /// Asks the core for everything that a pickle keeps.
+    fn ask_all(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Completion::text(slf)?;
+        Completion::text_without_images(slf)?;
+        Completion::reasoning(slf)?;
+        Completion::finish_reason(slf)?;
+        Completion::images(slf)?;
+        Completion::image_errors(slf)?;
+        Ok(())
+    }
+}
+
+/// A choice's index; one without counts by its place, as in the core.
+fn index_of(choice: &Bound<'_, PyAny>, place: usize) -> i64 {
+    let index = choice
+        .cast::<Node>()
+        .ok()
+        .and_then(|node| node.get().member(intern!(choice.py(), "index")).ok().flatten()?.extract().ok());
+    index.unwrap_or(place as i64)
+}
+
+#[pymethods]
+impl Completion {
+    #[classattr]
+    fn __match_args__(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+        PyTuple::new(py, ["verdict", "text"])
+    }
+
+    /// The first choice's text; `""` where there is none.
+    #[getter]
+    fn text<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let ask = |answer: &Answered| Ok(PyString::new(py, &answer.text()).into_any());
+        slf.as_super().get().fact(intern!(py, "text"), ask)
+    }
+
+    /// The first choice's text with embedded pictures cut out.
+    #[getter]
+    fn text_without_images<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let ask = |answer: &Answered| answer.text_without_images().into_bound_py_any(py);
+        slf.as_super().get().fact(intern!(py, "text_without_images"), ask)
+    }
+
+    /// The first choice's thoughts; `""` where there are none.
+    #[getter]
+    fn reasoning<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let ask = |answer: &Answered| Ok(PyString::new(py, &answer.reasoning()).into_any());
+        slf.as_super().get().fact(intern!(py, "reasoning"), ask)
+    }
+
+    /// Why the first choice ended, as the server says it.
+    #[getter]
+    fn finish_reason<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let ask = |answer: &Answered| answer.finish_reason().into_bound_py_any(py);
+        slf.as_super().get().fact(intern!(py, "finish_reason"), ask)
+    }
+
+    /// The pictures in order, decoded once. Of interim pictures the last is the final.
+    #[getter]
+    fn images<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let ask = |answer: &Answered| {
+            // Megabytes are decoded here: other threads run meanwhile.
+            let count = py.detach(|| answer.images().len());
+            let images = (0..count).filter_map(|place| Image::of_answer(answer, place));
+            images.collect::<Vec<_>>().into_bound_py_any(py)
+        };
+        slf.as_super().get().fact(intern!(py, "images"), ask)
+    }
+
+    /// Number of pictures whose data could not be decoded.
+    #[getter]
+    fn image_errors<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let ask = |answer: &Answered| py.detach(|| answer.image_errors()).into_bound_py_any(py);
+        slf.as_super().get().fact(intern!(py, "image_errors"), ask)
+    }
+
+    /// All choices, lowest index first.
+    #[getter]
+    fn choices<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let (py, node) = (slf.py(), slf.as_super().as_super().get());
+        let Some(choices) = node.member(intern!(py, "choices"))? else { return Ok(None) };
+        let Ok(list) = choices.cast::<PyList>() else { return Ok(Some(choices)) };
+        let mut order: Vec<_> =
+            list.iter().enumerate().map(|(place, choice)| (index_of(&choice, place), choice)).collect();
+        if order.is_sorted_by_key(|(index, _)| *index) {
+            return Ok(Some(choices));
+        }
+        let name = intern!(py, "choices in order");
+        if let Some(sorted) = node.kept(name)? {
+            return Ok(Some(sorted));
+        }
+        order.sort_by_key(|(index, _)| *index);
+        let sorted = PyList::new(py, order.into_iter().map(|(_, choice)| choice))?;
+        node.keep(name, sorted.into_any()).map(Some)
+    }
+
+    /// The first choice's tool calls; an empty list where there are none.
+    #[getter]
+    fn tool_calls<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let calls = match first_message(slf)? {
+            Some(message) => message.get().member(intern!(py, "tool_calls"))?,
+            None => None,
+        };
+        let node = slf.as_super().as_super().get();
+        match calls.filter(|calls| calls.is_instance_of::<PyList>()) {
+            Some(calls) => Ok(calls),
+            None => node.keep(intern!(py, "no tool calls"), PyList::empty(py).into_any()),
+        }
+    }
+
+    /// Token counts, where the server gave them.
+    #[getter]
+    fn usage<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        known(slf.as_super().as_super(), intern!(slf.py(), "usage"))
+    }
+
+    /// The answer's id.
+    #[getter]
+    fn id<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        known(slf.as_super().as_super(), intern!(slf.py(), "id"))
+    }
+
+    /// The model that answered, as the server names it.
+    #[getter]
+    fn model<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        known(slf.as_super().as_super(), intern!(slf.py(), "model"))
+    }
+
+    /// When the answer was made, in seconds since 1970.
+    #[getter]
+    fn created<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        known(slf.as_super().as_super(), intern!(slf.py(), "created"))
+    }
+
+    /// `"chat.completion"`.
+    #[getter]
+    fn object<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        known(slf.as_super().as_super(), intern!(slf.py(), "object"))
+    }
+
+    /// The server's name for its own state.
+    #[getter]
+    fn system_fingerprint<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        known(slf.as_super().as_super(), intern!(slf.py(), "system_fingerprint"))
+    }
+
+    /// The first choice's message as a plain dict, to be appended to `messages`.
+    ///
+    /// It is what the server sent, without thoughts and without members that are null.
+    fn to_message<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let py = slf.py();
+        let message = PyDict::new(py);
+        message.set_item("role", "assistant")?;
+        message.set_item("content", py.None())?;
+        if let Some(first) = first_message(slf)? {
+            for pair in first.get().plain(py)?.items() {
+                let (name, value) = pair.extract::<(String, Bound<'_, PyAny>)>()?;
+                if !value.is_none() && name != "reasoning" && name != "reasoning_content" {
+                    message.set_item(name, value)?;
+                }
+            }
+        }
+        Ok(message)
+    }
+}
+
+fn first_message<'py>(completion: &Bound<'py, Completion>) -> PyResult<Option<Bound<'py, Node>>> {
+    let choices = Completion::choices(completion)?;
+    let first = choices.and_then(|choices| choices.cast::<PyList>().ok()?.iter().next());
+    let Some(Ok(first)) = first.map(|first| first.cast_into::<Node>()) else { return Ok(None) };
+    let message = first.get().member(intern!(completion.py(), "message"))?;
+    Ok(message.and_then(|message| message.cast_into::<Node>().ok()))
+}
+
+type KeptAttempt = (Option<u16>, Option<String>, Option<String>, u64);
+
+/// An answer out of a pickle.
+#[pyfunction]
+pub fn unpickle_answer<'py>(
+    py: Python<'py>,
+    whole: bool,
+    reply: (u16, Vec<(String, String)>, Bound<'py, PyBytes>),
+    attempts: Vec<KeptAttempt>,
+    elapsed_ms: u64,
+    facts: Py<PyDict>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (status, fields, raw) = reply;
+    let fields: Fields = fields.into_iter().collect();
+    let reply = Reply::new(status, fields, Body::new(raw.as_bytes().to_vec()));
+    let answer = Answer::kept(reply)
+        .map_err(|error| PyValueError::new_err(format!("the pickled answer is not JSON: {error}")))?;
+    let attempts = attempts.into_iter().map(|(status, kind, request_id, elapsed_ms)| Attempt {
+        status,
+        kind: kind.and_then(|name| Kind::ALL.iter().copied().find(|kind| kind.name() == name)),
+        request_id,
+        elapsed_ms,
+    });
+    let call = (attempts.collect(), elapsed_ms);
+    if !whole {
+        let made = Document::made(py, answer, call, facts, Shape::Document);
+        return Ok(Bound::new(py, made)?.into_any());
+    }
+    let made = Document::made(py, answer, call, facts, Shape::Completion);
+    Ok(Bound::new(py, made.add_subclass(Completion))?.into_any())
+}

@@ -1,0 +1,207 @@
+//! Python objects turned into JSON text: `dict`, `list`, `tuple`, `str`, `int`, `float`, `bool`,
+//! `None` and their subclasses, and the nodes of an answer.
+//!
+//! Everything else is refused with the path to it, so that nothing surprising is sent.
+
+use std::fmt::{self, Write};
+
+use elkapi::{Kind, json};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use crate::failure::{refused, type_name, wrong_type};
+use crate::node::Node;
+
+/// How deep a value may nest; a list that contains itself ends here too.
+const MAX_DEPTH: usize = json::MAX_DEPTH;
+
+/// The way to a value, kept on the stack and written out only for an error.
+#[derive(Clone, Copy)]
+pub enum Path<'a> {
+    /// The value as a whole, by the name that the caller knows it by.
+    Root(&'a str),
+    /// A member of an object.
+    Member(&'a Path<'a>, &'a str),
+    /// An element of a list.
+    Element(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Path::Root(name) => f.write_str(name),
+            Path::Element(parent, index) => write!(f, "{parent}[{index}]"),
+            Path::Member(Path::Root(""), name) if is_word(name) => f.write_str(name),
+            Path::Member(parent, name) if is_word(name) => write!(f, "{parent}.{name}"),
+            Path::Member(parent, name) => write!(f, "{parent}[{}]", json::quote(name)),
+        }
+    }
+}
+
+impl Path<'_> {
+    /// The path, or a word for the request where it is the request as a whole.
+    fn or_request(&self) -> String {
+        match self {
+            Path::Root("") => "the request".to_owned(),
+            path => path.to_string(),
+        }
+    }
+}
+
+fn is_word(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// The JSON text of a value; `root` names it in errors, `""` is a request.
+pub fn json_text(value: &Bound<'_, PyAny>, root: &str) -> PyResult<String> {
+    let mut text = String::new();
+    write_value(&mut text, value, Path::Root(root), 0)?;
+    Ok(text)
+}
+
+fn write_value(out: &mut String, value: &Bound<'_, PyAny>, path: Path<'_>, depth: usize) -> PyResult<()> {
+    let py = value.py();
+    if depth > MAX_DEPTH {
+        let detail =
+            format!("A value nests deeper than {MAX_DEPTH} levels; does a list or dict contain itself?");
+        return refused(py, Kind::InvalidArgument, detail, "");
+    }
+    if value.is_none() {
+        out.push_str("null");
+    } else if let Ok(text) = value.cast::<PyString>() {
+        write_text(out, text)?;
+    } else if let Ok(truth) = value.cast::<PyBool>() {
+        out.push_str(if truth.is_true() { "true" } else { "false" });
+    } else if let Ok(whole) = value.cast::<PyInt>() {
+        write_int(out, whole, path)?;
+    } else if let Ok(number) = value.cast::<PyFloat>() {
+        write_float(out, number, path)?;
+    } else if let Ok(members) = value.cast::<PyDict>() {
+        write_members(out, members, path, depth)?;
+    } else if let Ok(list) = value.cast::<PyList>() {
+        write_elements(out, list.iter(), path, depth)?;
+    } else if let Ok(tuple) = value.cast::<PyTuple>() {
+        write_elements(out, tuple.iter(), path, depth)?;
+    } else if let Ok(node) = value.cast::<Node>() {
+        write_members(out, &node.get().plain(py)?, path, depth)?;
+    } else {
+        let hint = match value {
+            value if value.is_instance_of::<PyBytes>() => "; give text, or base64 as text",
+            value if value.hasattr("model_dump").unwrap_or(false) => "; give its model_dump()",
+            value if value.hasattr("_value_").unwrap_or(false) => "; give its value",
+            _ => "",
+        };
+        return wrong_type(format!(
+            "{} is of type {}, which JSON does not have{hint}",
+            path.or_request(),
+            type_name(value)
+        ));
+    }
+    Ok(())
+}
+
+fn write_text(out: &mut String, text: &Bound<'_, PyString>) -> PyResult<()> {
+    if let Ok(text) = text.to_str() {
+        out.push_str(&json::quote(text));
+        return Ok(());
+    }
+    // Lone surrogates have no UTF-8; JSON can write them as escapes.
+    let py = text.py();
+    let units = py.get_type::<PyString>().call_method1("encode", (text, "utf-16-le", "surrogatepass"))?;
+    let units = units.cast_into::<PyBytes>()?;
+    let units = units.as_bytes().chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+    out.push('"');
+    for unit in char::decode_utf16(units) {
+        match unit {
+            Ok(character) => {
+                let quoted = json::quote(character.encode_utf8(&mut [0; 4]));
+                out.push_str(&quoted[1..quoted.len() - 1]);
+            }
+            Err(lone) => push(out, format_args!("\\u{:04x}", lone.unpaired_surrogate())),
+        }
+    }
+    out.push('"');
+    Ok(())
+}
+
+/// Writing into a `String` cannot fail.
+fn push(out: &mut String, what: fmt::Arguments<'_>) {
+    let _ = out.write_fmt(what);
+}
+
+fn write_int(out: &mut String, whole: &Bound<'_, PyInt>, path: Path<'_>) -> PyResult<()> {
+    if let Ok(small) = whole.extract::<i64>() {
+        push(out, format_args!("{small}"));
+        return Ok(());
+    }
+    // Not `str(whole)`: a subclass such as an enum says something else there.
+    let py = whole.py();
+    match py.get_type::<PyInt>().call_method1("__repr__", (whole,)) {
+        Ok(digits) => {
+            out.push_str(digits.cast_into::<PyString>()?.to_str()?);
+            Ok(())
+        }
+        Err(error) => {
+            let detail = format!("{} cannot be written: {}", path.or_request(), error.value(py));
+            refused(py, Kind::InvalidArgument, detail, &path.to_string())
+        }
+    }
+}
+
+fn write_float(out: &mut String, number: &Bound<'_, PyFloat>, path: Path<'_>) -> PyResult<()> {
+    let number_value = number.extract::<f64>()?;
+    if !number_value.is_finite() {
+        let name = if number_value.is_nan() { "NaN" } else { "infinite" };
+        let detail = format!("{} is {name}, which JSON does not have", path.or_request());
+        return refused(number.py(), Kind::InvalidArgument, detail, &path.to_string());
+    }
+    // The shortest digits that read back as the same number.
+    push(out, format_args!("{number_value:?}"));
+    Ok(())
+}
+
+fn write_members(
+    out: &mut String,
+    members: &Bound<'_, PyDict>,
+    path: Path<'_>,
+    depth: usize,
+) -> PyResult<()> {
+    out.push('{');
+    // A copy of the pairs: another thread may change the dict meanwhile.
+    for (place, pair) in members.items().iter().enumerate() {
+        let (name, value) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+        let Ok(name) = name.cast::<PyString>() else {
+            return wrong_type(format!(
+                "{} has the key {} of type {}; keys must be str",
+                path.or_request(),
+                name.repr()?,
+                type_name(&name)
+            ));
+        };
+        if place > 0 {
+            out.push(',');
+        }
+        write_text(out, name)?;
+        out.push(':');
+        write_value(out, &value, Path::Member(&path, &name.to_string_lossy()), depth + 1)?;
+    }
+    out.push('}');
+    Ok(())
+}
+
+fn write_elements<'py>(
+    out: &mut String,
+    elements: impl Iterator<Item = Bound<'py, PyAny>>,
+    path: Path<'_>,
+    depth: usize,
+) -> PyResult<()> {
+    out.push('[');
+    for (index, element) in elements.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_value(out, &element, Path::Element(&path, index), depth + 1)?;
+    }
+    out.push(']');
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! The module `elkapi._elkapi`: the core in Python's words, no logic of its own.
+//!
+//! `options` turns keyword arguments into the core's configuration text, `encode` a request from
+//! Python objects into JSON, `decode` JSON into Python objects; `node` and `answer` are the classes
+//! an answer is read by; `failure` raises what `elkapi._errors` defines; `interrupt` has Ctrl-C and the
+//! tokens that stop calls; `client` puts them together.
+
+mod answer;
+mod client;
+mod decode;
+mod encode;
+mod failure;
+mod headers;
+mod image;
+mod interrupt;
+mod node;
+mod options;
+
+/// Everything of elkapi that is not written in Python; use it through the package `elkapi`.
+#[pyo3::pymodule(gil_used = false)]
+mod _elkapi {
+    #[pymodule_export]
+    use crate::answer::{Completion, Document, unpickle_answer};
+    #[pymodule_export]
+    use crate::client::{Client, unpickle_client};
+    #[pymodule_export]
+    use crate::headers::Headers;
+    #[pymodule_export]
+    use crate::image::Image;
+    #[pymodule_export]
+    use crate::interrupt::Cancel;
+    #[pymodule_export]
+    use crate::node::{Attempt, Choice, Function, Message, Node, ToolCall, Usage};
+    #[pymodule_export]
+    use crate::options::{ImageOptions, Timeout};
+
+    /// This library's version.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = elkapi::VERSION;
+}

@@ -1,0 +1,602 @@
+//! The places of an answer as Python objects: known members by getter, all by name and by key.
+//!
+//! A node stands on a plain dict, or on a whole answer whose members are converted one by one when
+//! they are looked at. What was wrapped once stays the same object.
+
+use std::sync::Arc;
+
+use elkapi::Completion as Answered;
+use elkapi::json::{self, View};
+use elkapi::{Kind, Reply};
+use pyo3::exceptions::{PyAttributeError, PyKeyError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+
+use crate::decode;
+use crate::encode::json_text;
+use crate::failure::refused;
+
+/// Which class a place is read by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Any document, such as the models list.
+    Document,
+    /// A chat completion.
+    Completion,
+    /// An element of `choices`.
+    Choice,
+    /// A choice's `message`.
+    Message,
+    /// The token counts.
+    Usage,
+    /// An element of `tool_calls`.
+    ToolCall,
+    /// A tool call's `function`.
+    Function,
+    /// One HTTP request of a call.
+    Attempt,
+    /// Everything else.
+    Node,
+}
+
+impl Shape {
+    /// The shape of the member of that name, or of its elements.
+    fn member(self, name: &str) -> Shape {
+        match (self, name) {
+            (Shape::Completion, "choices") => Shape::Choice,
+            (Shape::Completion, "usage") => Shape::Usage,
+            (Shape::Choice, "message") => Shape::Message,
+            (Shape::Message, "tool_calls") => Shape::ToolCall,
+            (Shape::ToolCall, "function") | (Shape::Message, "function_call") => Shape::Function,
+            _ => Shape::Node,
+        }
+    }
+}
+
+/// A whole answer: from a call, or from a pickle.
+#[derive(Clone)]
+pub enum Answer {
+    /// As the core gave it.
+    Live(Answered),
+    /// Read again from its bytes.
+    Kept(Arc<Kept>),
+}
+
+/// The bytes of an answer and the document in them.
+pub struct Kept {
+    reply: Reply,
+    document: json::Document,
+}
+
+impl Answer {
+    /// Reads an answer's bytes again.
+    pub fn kept(reply: Reply) -> Result<Answer, json::NotJson> {
+        let document = json::Document::of_reply(&reply)?;
+        Ok(Answer::Kept(Arc::new(Kept { reply, document })))
+    }
+
+    /// The reply behind it.
+    pub fn reply(&self) -> &Reply {
+        match self {
+            Answer::Live(answer) => answer.reply(),
+            Answer::Kept(kept) => &kept.reply,
+        }
+    }
+
+    /// The whole document.
+    pub fn root(&self) -> View<'_> {
+        match self {
+            Answer::Live(answer) => answer.root(),
+            Answer::Kept(kept) => kept.document.root(),
+        }
+    }
+}
+
+enum Source {
+    Members(Py<PyDict>),
+    Answer(Answer),
+}
+
+/// A JSON object of an answer: members by attribute (`node.name`) and by key (`node["name"]`).
+///
+/// An attribute that the object does not have raises `AttributeError`, a key `KeyError`; members
+/// that a class knows by name are None where they are absent.
+#[pyclass(frozen, subclass, module = "elkapi")]
+pub struct Node {
+    shape: Shape,
+    source: Source,
+    /// Wrapped or converted members by name.
+    made: Py<PyDict>,
+}
+
+impl Node {
+    pub fn of_members(members: Bound<'_, PyDict>, shape: Shape) -> Node {
+        let made = PyDict::new(members.py()).unbind();
+        Node { shape, source: Source::Members(members.unbind()), made }
+    }
+
+    pub fn of_answer(py: Python<'_>, answer: Answer, shape: Shape) -> Node {
+        Node { shape, source: Source::Answer(answer), made: PyDict::new(py).unbind() }
+    }
+
+    /// The member of that name, always the same object.
+    pub fn member<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = name.py();
+        let made = self.made.bind(py);
+        if let Some(value) = made.get_item(name)? {
+            return Ok(Some(value));
+        }
+        let value = match &self.source {
+            Source::Members(members) => members.bind(py).get_item(name)?,
+            Source::Answer(answer) => {
+                let found = name.to_str().ok().and_then(|name| answer.root().get(name));
+                found.map(|view| decode::value(py, view)).transpose()?
+            }
+        };
+        let Some(value) = value else { return Ok(None) };
+        let value = wrapped(&value, self.shape.member(&name.to_string_lossy()))?;
+        self.keep(name, value).map(Some)
+    }
+
+    /// The value that is kept under that name: of two threads the first one's.
+    pub fn keep<'py>(
+        &self,
+        name: &Bound<'py, PyString>,
+        value: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let made = self.made.bind(name.py());
+        made.set_default(name, &value)?;
+        Ok(made.get_item(name)?.unwrap_or(value))
+    }
+
+    /// What is kept under that name.
+    pub fn kept<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.made.bind(name.py()).get_item(name)
+    }
+
+    fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        match &self.source {
+            Source::Members(members) => Ok(members.bind(py).keys()),
+            Source::Answer(answer) => {
+                let names = PyDict::new(py);
+                for (name, _) in answer.root().members() {
+                    names.set_item(name, py.None())?;
+                }
+                Ok(names.keys())
+            }
+        }
+    }
+
+    /// A plain dict of its own.
+    pub fn plain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        match &self.source {
+            Source::Members(members) => Ok(plain(members.bind(py))?.cast_into::<PyDict>()?),
+            Source::Answer(answer) => match decode::value(py, answer.root())?.cast_into::<PyDict>() {
+                Ok(members) => Ok(members),
+                Err(_) => Ok(PyDict::new(py)),
+            },
+        }
+    }
+}
+
+/// Lists and dicts copied all the way down.
+fn plain<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    if let Ok(members) = value.cast::<PyDict>() {
+        let copy = PyDict::new(py);
+        for pair in members.items() {
+            let (name, value) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+            copy.set_item(name, plain(&value)?)?;
+        }
+        return Ok(copy.into_any());
+    }
+    if let Ok(list) = value.cast::<PyList>() {
+        let copy = list.iter().map(|item| plain(&item)).collect::<PyResult<Vec<_>>>()?;
+        return Ok(PyList::new(py, copy)?.into_any());
+    }
+    if let Ok(node) = value.cast::<Node>() {
+        return Ok(node.get().plain(py)?.into_any());
+    }
+    Ok(value.clone())
+}
+
+/// Removes what is None, all the way down.
+fn drop_none(value: &Bound<'_, PyAny>) -> PyResult<()> {
+    if let Ok(members) = value.cast::<PyDict>() {
+        for pair in members.items() {
+            let (name, value) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+            if value.is_none() {
+                members.del_item(name)?;
+            } else {
+                drop_none(&value)?;
+            }
+        }
+    } else if let Ok(list) = value.cast::<PyList>() {
+        for item in list {
+            drop_none(&item)?;
+        }
+    }
+    Ok(())
+}
+
+/// Dicts as nodes of that shape, lists element by element, everything else as it is.
+pub fn wrapped<'py>(value: &Bound<'py, PyAny>, shape: Shape) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        let items = list.iter().map(|item| wrapped(&item, shape)).collect::<PyResult<Vec<_>>>()?;
+        return Ok(PyList::new(py, items)?.into_any());
+    }
+    let Ok(members) = value.cast_exact::<PyDict>() else { return Ok(value.clone()) };
+    let base = PyClassInitializer::from(Node::of_members(members.clone(), shape));
+    Ok(match shape {
+        Shape::Choice => Bound::new(py, base.add_subclass(Choice))?.into_any(),
+        Shape::Message => Bound::new(py, base.add_subclass(Message))?.into_any(),
+        Shape::Usage => Bound::new(py, base.add_subclass(Usage))?.into_any(),
+        Shape::ToolCall => Bound::new(py, base.add_subclass(ToolCall))?.into_any(),
+        Shape::Function => Bound::new(py, base.add_subclass(Function))?.into_any(),
+        Shape::Attempt => Bound::new(py, base.add_subclass(Attempt))?.into_any(),
+        Shape::Node | Shape::Document | Shape::Completion => Bound::new(py, base)?.into_any(),
+    })
+}
+
+/// Characters of a text that a repr shows.
+const SHOWN: usize = 80;
+
+/// A value for a person: long texts, pictures in base64 among them, are cut.
+fn shown(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<String> {
+    if let Ok(text) = value.cast::<PyString>() {
+        let length = text.len()?;
+        if length <= SHOWN {
+            return Ok(text.repr()?.to_string());
+        }
+        let head: String = text.to_string_lossy().chars().take(SHOWN / 2).collect();
+        let head = PyString::new(value.py(), &head).repr()?.to_string();
+        return Ok(format!("{}…{} ({length} characters)", &head[..head.len() - 1], &head[head.len() - 1..]));
+    }
+    if depth > 6 {
+        return Ok("…".to_owned());
+    }
+    if let Ok(list) = value.cast::<PyList>() {
+        let mut items =
+            list.iter().take(10).map(|item| shown(&item, depth + 1)).collect::<PyResult<Vec<_>>>()?;
+        if list.len() > items.len() {
+            items.push(format!("… {} more", list.len() - items.len()));
+        }
+        return Ok(format!("[{}]", items.join(", ")));
+    }
+    match value.cast::<Node>() {
+        Ok(node) => shown_node(node, depth),
+        Err(_) => Ok(value.repr()?.to_string()),
+    }
+}
+
+fn shown_node(node: &Bound<'_, Node>, depth: usize) -> PyResult<String> {
+    let mut members = Vec::new();
+    for name in node.get().names(node.py())? {
+        let name = name.cast_into::<PyString>()?;
+        if let Some(value) = node.get().member(&name)? {
+            members.push(format!("{name}={}", shown(&value, depth + 1)?));
+        }
+    }
+    Ok(format!("{}({})", node.get_type().name()?, members.join(", ")))
+}
+
+#[pymethods]
+impl Node {
+    #[new]
+    #[pyo3(signature = (members, /))]
+    fn new(members: &Bound<'_, PyDict>) -> PyResult<Node> {
+        Ok(Node::of_members(plain(members)?.cast_into::<PyDict>()?, Shape::Node))
+    }
+
+    fn __getattr__<'py>(slf: &Bound<'py, Self>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().member(name)?.map_or_else(
+            || {
+                let class = slf.get_type().name()?;
+                Err(PyAttributeError::new_err(format!("'{class}' object has no attribute '{name}'")))
+            },
+            Ok,
+        )
+    }
+
+    fn __getitem__<'py>(&self, name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let found = match name.cast::<PyString>() {
+            Ok(name) => self.member(name)?,
+            Err(_) => None,
+        };
+        found.ok_or_else(|| PyKeyError::new_err(name.clone().unbind()))
+    }
+
+    /// The member of that name, else `default`.
+    #[pyo3(signature = (name, default=None, /))]
+    fn get<'py>(
+        &self,
+        name: &Bound<'py, PyString>,
+        default: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.member(name)?.or(default))
+    }
+
+    fn __contains__(&self, name: &Bound<'_, PyAny>) -> PyResult<bool> {
+        match name.cast::<PyString>() {
+            Ok(name) => Ok(self.member(name)?.is_some()),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.names(py)?.try_iter()?.into_any())
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.names(py)?.len())
+    }
+
+    /// A node without members is still there.
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    /// The names of all members, in the order of the reply.
+    fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        self.names(py)
+    }
+
+    fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let own = slf.py().get_type::<PyAny>().call_method1("__dir__", (slf,))?;
+        own.call_method1("__add__", (slf.get().names(slf.py())?,))
+    }
+
+    /// All members as a new plain dict, nested ones too.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.plain(py)
+    }
+
+    /// The object as JSON text, of a whole answer as the server wrote it.
+    ///
+    /// With `indent` it is laid out anew, with that many spaces a level.
+    #[pyo3(signature = (*, indent=None))]
+    fn to_json(&self, py: Python<'_>, indent: Option<usize>) -> PyResult<String> {
+        match (&self.source, indent) {
+            (Source::Answer(answer), None) => Ok(answer.root().raw().to_owned()),
+            (Source::Members(members), None) => json_text(members.bind(py), "the object"),
+            (_, Some(_)) => {
+                let layout = PyDict::new(py);
+                layout.set_item("indent", indent)?;
+                layout.set_item("ensure_ascii", false)?;
+                py.import("json")?.call_method("dumps", (self.plain(py)?,), Some(&layout))?.extract()
+            }
+        }
+    }
+
+    /// As `to_dict`; the names of pydantic's method. `mode` and `exclude_unset` change nothing here.
+    #[pyo3(signature = (*, mode="python", exclude_none=false, exclude_unset=false))]
+    fn model_dump<'py>(
+        &self,
+        py: Python<'py>,
+        mode: &str,
+        exclude_none: bool,
+        exclude_unset: bool,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let _ = (mode, exclude_unset);
+        let members = self.plain(py)?;
+        if exclude_none {
+            drop_none(&members)?;
+        }
+        Ok(members)
+    }
+
+    /// As `to_json`; the name of pydantic's method.
+    #[pyo3(signature = (*, indent=None, exclude_none=false))]
+    fn model_dump_json(&self, py: Python<'_>, indent: Option<usize>, exclude_none: bool) -> PyResult<String> {
+        if !exclude_none {
+            return self.to_json(py, indent);
+        }
+        let members = self.model_dump(py, "json", true, false)?;
+        Node::of_members(members, self.shape).to_json(py, indent)
+    }
+
+    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = slf.py();
+        match other.cast::<Node>() {
+            Ok(node) if node.get_type().is(slf.get_type()) => {
+                slf.get().plain(py)?.eq(node.get().plain(py)?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        shown_node(slf, 0)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        (slf.get_type(), (slf.get().plain(slf.py())?,)).into_pyobject(slf.py())
+    }
+}
+
+/// The member of that name, or None.
+pub fn known<'py>(
+    node: &Bound<'py, Node>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    node.get().member(name)
+}
+
+/// A class over [`Node`]: its known members, what `match` takes by position, and methods of its own.
+macro_rules! node_class {
+    (
+        $(#[$class_doc:meta])* $class:ident matches($($matched:literal),*);
+        $($(#[$doc:meta])* $name:literal $getter:ident;)*
+        { $($own:tt)* }
+    ) => {
+        $(#[$class_doc])*
+        #[pyclass(frozen, extends = Node, module = "elkapi")]
+        pub struct $class;
+
+        #[pymethods]
+        impl $class {
+            #[new]
+            #[pyo3(signature = (members, /))]
+            fn new(members: &Bound<'_, PyDict>) -> PyResult<PyClassInitializer<$class>> {
+                let members = plain(members)?.cast_into::<PyDict>()?;
+                let base = PyClassInitializer::from(Node::of_members(members, Shape::$class));
+                Ok(base.add_subclass($class))
+            }
+
+            #[classattr]
+            fn __match_args__(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {
+                PyTuple::new(py, [$($matched),*])
+            }
+
+            $(
+                $(#[$doc])*
+                #[getter]
+                #[pyo3(name = $name)]
+                fn $getter<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+                    known(slf.as_super(), intern!(slf.py(), $name))
+                }
+            )*
+
+            $($own)*
+        }
+    };
+}
+
+node_class! {
+    /// One choice of an answer.
+    Choice matches("index", "message");
+    /// Its index as the server gives it.
+    "index" index;
+    /// The message.
+    "message" message;
+    /// Why the choice ended: `"stop"`, `"length"`, `"tool_calls"`, `"content_filter"`, …
+    "finish_reason" finish_reason;
+    /// Log probabilities, where asked for.
+    "logprobs" logprobs;
+    {}
+}
+
+node_class! {
+    /// The message of a choice.
+    Message matches("role", "content");
+    /// Who speaks: `"assistant"`.
+    "role" role;
+    /// The text, a list of parts, or None.
+    "content" content;
+    /// What the model says instead of an answer, where it refuses.
+    "refusal" refusal;
+    /// Tool calls the model asks for.
+    "tool_calls" tool_calls;
+    /// The model's thoughts.
+    "reasoning_content" reasoning_content;
+    /// The model's thoughts, under the name some servers use.
+    "reasoning" reasoning;
+    /// Pictures as some servers send them; `answer.images` has them decoded.
+    "images" images;
+    /// Sources and other notes on the text.
+    "annotations" annotations;
+    /// Spoken answer, where asked for.
+    "audio" audio;
+    /// A function call of the old form.
+    "function_call" function_call;
+    {}
+}
+
+node_class! {
+    /// Token counts as the server gives them; what is absent is None, never 0.
+    Usage matches("prompt_tokens", "completion_tokens", "total_tokens");
+    /// Tokens of the request.
+    "prompt_tokens" prompt_tokens;
+    /// Tokens of the answer, thoughts included.
+    "completion_tokens" completion_tokens;
+    /// Both together.
+    "total_tokens" total_tokens;
+    /// What the request's tokens are made of.
+    "prompt_tokens_details" prompt_tokens_details;
+    /// What the answer's tokens are made of.
+    "completion_tokens_details" completion_tokens_details;
+    {}
+}
+
+node_class! {
+    /// One tool call.
+    ToolCall matches("name", "arguments");
+    /// Its id, to be given back with the tool's result.
+    "id" id;
+    /// `"function"`.
+    "type" kind;
+    /// Place among the calls, where the server gives one.
+    "index" index;
+    /// The function's name and arguments.
+    "function" function;
+    {
+        /// The function's name; None where there is none.
+        #[getter]
+        fn name<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+            of_function(slf, intern!(slf.py(), "name"))
+        }
+
+        /// The arguments as the model wrote them, meant to be JSON; None where there are none.
+        #[getter]
+        fn arguments<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+            of_function(slf, intern!(slf.py(), "arguments"))
+        }
+
+        /// The arguments, parsed anew each time; `{}` where the model wrote none.
+        ///
+        /// Raises `APIResponseValidationError` (kind `decode`) where they are not JSON.
+        fn args<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+            let py = slf.py();
+            let Some(arguments) = ToolCall::arguments(slf)? else { return Ok(PyDict::new(py).into_any()) };
+            let Ok(text) = arguments.cast::<PyString>() else { return plain(&arguments) };
+            let text = text.to_string_lossy();
+            if text.trim().is_empty() {
+                return Ok(PyDict::new(py).into_any());
+            }
+            match json::Document::of_text(&text) {
+                Ok(document) => decode::value(py, document.root()),
+                Err(error) => {
+                    let detail = format!("The arguments of the tool call are not JSON: {error}");
+                    refused(py, Kind::Decode, detail, "arguments")
+                }
+            }
+        }
+    }
+}
+
+fn of_function<'py>(
+    call: &Bound<'py, ToolCall>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let function = known(call.as_super(), intern!(call.py(), "function"))?;
+    match function.as_ref().and_then(|function| function.cast::<Node>().ok()) {
+        Some(function) => function.get().member(name),
+        None => Ok(None),
+    }
+}
+
+node_class! {
+    /// The function that a tool call names.
+    Function matches("name", "arguments");
+    /// Its name.
+    "name" name;
+    /// The arguments as the model wrote them, meant to be JSON.
+    "arguments" arguments;
+    {}
+}
+
+node_class! {
+    /// One HTTP request made for a call.
+    Attempt matches("status", "kind");
+    /// HTTP status; None when no reply arrived.
+    "status" status;
+    /// What went wrong; None for the attempt that succeeded.
+    "kind" kind;
+    /// The gateway's id of this request.
+    "request_id" request_id;
+    /// How long the attempt took, in milliseconds.
+    "elapsed_ms" elapsed_ms;
+    {}
+}

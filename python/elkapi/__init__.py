@@ -1,0 +1,97 @@
+"""elkapi: the native client for the ElkAPI chat gateway.
+
+    import elkapi
+
+    with elkapi.Client(timeout=120) as client:  # ELKAPI_API_KEY
+        answer = client.ask("Name three seas.")
+        print(answer.text, answer.usage.total_tokens, answer.request_id)
+
+All times are seconds; a timeout of None means no limit. Whatever fails raises a class of
+`elkapi.Error`, whose `kind` says what it was and whose `billed` says whether it may have cost money.
+"""
+
+from elkapi._elkapi import (
+    Attempt,
+    Cancel,
+    Choice,
+    Client,
+    Completion,
+    Document,
+    Function,
+    Headers,
+    Image,
+    ImageOptions,
+    Message,
+    Node,
+    Timeout,
+    ToolCall,
+    Usage,
+    __version__,
+)
+from elkapi._errors import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    CallCancelledError,
+    ClosedError,
+    ConfigError,
+    ConflictError,
+    Error,
+    FileError,
+    ForkedError,
+    InternalError,
+    InternalServerError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    StalledError,
+    TruncatedError,
+    UnprocessableEntityError,
+)
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "APIResponseValidationError",
+    "APIStatusError",
+    "APITimeoutError",
+    "Attempt",
+    "AuthenticationError",
+    "BadRequestError",
+    "CallCancelledError",
+    "Cancel",
+    "Choice",
+    "Client",
+    "ClosedError",
+    "Completion",
+    "ConfigError",
+    "ConflictError",
+    "Document",
+    "Error",
+    "FileError",
+    "ForkedError",
+    "Function",
+    "Headers",
+    "Image",
+    "ImageOptions",
+    "InternalError",
+    "InternalServerError",
+    "InvalidArgumentError",
+    "Message",
+    "Node",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "StalledError",
+    "Timeout",
+    "ToolCall",
+    "TruncatedError",
+    "UnprocessableEntityError",
+    "Usage",
+    "__version__",
+]

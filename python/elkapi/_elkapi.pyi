@@ -1,0 +1,559 @@
+"""Everything of elkapi that is not written in Python; use it through the package `elkapi`."""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, Never, Self, TypeAlias, final
+
+from typing_extensions import disjoint_base
+
+__version__: str
+
+_Seconds: TypeAlias = float
+_Timeout: TypeAlias = float | Timeout | None
+
+@final
+class Timeout:
+    """Limits of a call in seconds; `None` means no limit, absent means the client's own.
+
+    `connect`: name lookup, TCP, proxy and TLS together. `write`: between two bytes sent.
+    `first_byte`: from the last byte sent to the reply's first byte. `idle`: between two bytes
+    received. `total`: the whole call with all attempts and pauses.
+
+    Raises `ConfigError` for a limit that is not more than 0, and `TypeError` for a wrong type.
+
+        client = elkapi.Client(timeout=elkapi.Timeout(connect=3, total=120))
+    """
+
+    def __new__(
+        cls,
+        *,
+        connect: _Seconds | None = ...,
+        write: _Seconds | None = ...,
+        first_byte: _Seconds | None = ...,
+        idle: _Seconds | None = ...,
+        total: _Seconds | None = ...,
+    ) -> Self: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, _Seconds | None]]: ...
+
+@final
+class ImageOptions:
+    """How a picture should be: `aspect_ratio` such as `"16:9"`, `image_size` such as `"2K"`.
+
+    It becomes the request member `extra_body.google.image_config`; the gateway judges the values.
+
+        client.ask("A cat", model="gemini-3-pro-image-preview", image=elkapi.ImageOptions("16:9", "2K"))
+    """
+
+    def __new__(cls, aspect_ratio: str | None = None, image_size: str | None = None) -> Self: ...
+    @property
+    def aspect_ratio(self) -> str | None:
+        """Width to height, such as `"16:9"`; None leaves it to the model."""
+    @property
+    def image_size(self) -> str | None:
+        """Size, such as `"1K"`, `"2K"` or `"4K"`; None leaves it to the model."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __getnewargs__(self) -> tuple[str | None, str | None]: ...
+
+@final
+class Cancel:
+    """Stops calls from another thread: give it to calls as `cancel=`. One-way; any number of calls may
+    share it. A stopped call raises `CallCancelledError`.
+
+        import threading
+        stop = elkapi.Cancel()
+        threading.Timer(0.5, stop.cancel).start()
+        client.ask("Count to ten.", cancel=stop)
+    """
+
+    def __new__(cls) -> Cancel: ...
+    def cancel(self) -> None:
+        """Stops the calls that have it, now and later, in every phase."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+
+@final
+class Client:
+    """A client of one gateway with one key: made once, shared by all threads.
+
+    What is not given comes from the environment (`ELKAPI_API_KEY`, `ELKAPI_BASE_URL`), then from
+    the defaults. `timeout`: seconds for a whole call, 600 unless given, or `elkapi.Timeout`; **None
+    means no limit**. `max_retries`: repetitions of what cannot be charged twice, 2 unless given;
+    `retry_risky=True` repeats what may have been charged too. `base_delay_ms`: the first pause.
+    `headers`: more header fields for every request. `ca_file`, `ca_pem`: certificate authorities to
+    trust beside the system's; `client_cert_file`, `client_key_file`: our own certificate; `min_tls`:
+    `"1.2"` or `"1.3"`; `insecure_skip_verify=True` accepts any certificate, so that others can read
+    the key. `contract`: `"elkapi"`, or `"openai"` for other
+    servers. `allow_http`: allow `http://` to hosts other than this machine.
+
+    Raises `ConfigError` for an option that cannot be used, `TypeError` for a wrong type or name.
+
+        with elkapi.Client(timeout=120) as client:
+            print(client.ask("Name three seas.").text)
+    """
+
+    def __new__(
+        cls,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        contract: str | None = None,
+        timeout: _Timeout = ...,
+        max_retries: int | None = None,
+        base_delay_ms: int | None = None,
+        retry_risky: bool | None = None,
+        idempotency_header: str | None = None,
+        ca_file: str | None = None,
+        ca_pem: str | None = None,
+        client_cert_file: str | None = None,
+        client_key_file: str | None = None,
+        min_tls: str | None = None,
+        insecure_skip_verify: bool | None = None,
+        headers: dict[str, str] | None = None,
+        traceparent: str | None = None,
+        user_agent: str | None = None,
+        max_body_bytes: int | None = None,
+        max_idle_connections: int | None = None,
+        allow_http: bool | None = None,
+        environment: bool | None = None,
+    ) -> Self: ...
+    @property
+    def base_url(self) -> str:
+        """Where requests go."""
+    def ask(
+        self,
+        prompt: str,
+        *,
+        model: str | None = None,
+        image: ImageOptions | None = None,
+        timeout: _Timeout = ...,
+        max_retries: int | None = None,
+        base_delay_ms: int | None = None,
+        retry_risky: bool | None = None,
+        idempotency_header: str | None = None,
+        extra_headers: dict[str, str] | None = None,
+        traceparent: str | None = None,
+        cancel: Cancel | None = None,
+        **members: Any,
+    ) -> Completion:
+        """Asks one question and waits for the whole answer.
+
+        `image`: how a picture should be. `timeout` in seconds (None means no limit), retries and
+        header fields hold for this call; `cancel`: a token that may stop it. Every other keyword is a
+        member of the request, such as `temperature=0.2`.
+
+        Raises a class of `elkapi.Error` for whatever a call can end with.
+
+            answer = client.ask("Name three seas.", temperature=0.2)
+        """
+    def chat_completions(
+        self,
+        request: dict[str, Any] | str | bytes,
+        *,
+        timeout: _Timeout = ...,
+        max_retries: int | None = None,
+        base_delay_ms: int | None = None,
+        retry_risky: bool | None = None,
+        idempotency_header: str | None = None,
+        extra_headers: dict[str, str] | None = None,
+        traceparent: str | None = None,
+        cancel: Cancel | None = None,
+    ) -> Completion:
+        """Sends a chat request and waits for the whole answer.
+
+        `request`: a dict, or JSON text as str or bytes; it reaches the wire as it is. `timeout` in
+        seconds (None means no limit), retries and header fields hold for this call; `cancel`: a token
+        that may stop it.
+
+        Raises `InvalidArgumentError` or `TypeError` before anything is sent; otherwise a class of
+        `elkapi.Error` for whatever a call can end with.
+
+            answer = client.chat_completions({"messages": [{"role": "user", "content": "Hello"}]})
+        """
+    def models(
+        self,
+        *,
+        timeout: _Timeout = ...,
+        max_retries: int | None = None,
+        base_delay_ms: int | None = None,
+        retry_risky: bool | None = None,
+        idempotency_header: str | None = None,
+        extra_headers: dict[str, str] | None = None,
+        traceparent: str | None = None,
+        cancel: Cancel | None = None,
+    ) -> Document:
+        """The models list: a document whose `data` has one entry per model.
+
+        `timeout` in seconds (None means no limit), retries and header fields hold for this call;
+        `cancel`: a token that may stop it.
+
+        Raises a class of `elkapi.Error` for whatever a call can end with.
+
+            for model in client.models().data:
+                print(model.id)
+        """
+    def with_options(
+        self,
+        *,
+        timeout: _Timeout = ...,
+        max_retries: int | None = None,
+        base_delay_ms: int | None = None,
+        retry_risky: bool | None = None,
+        idempotency_header: str | None = None,
+        extra_headers: dict[str, str] | None = None,
+        traceparent: str | None = None,
+    ) -> Client:
+        """A client with other limits, retries or header fields over the same connections.
+
+        `timeout` in seconds, or None for no limit; `extra_headers` are merged over the client's own.
+
+            patient = client.with_options(timeout=None)
+        """
+    def close(self) -> None:
+        """Closes the client; a call on it then raises `ClosedError`. Closing twice does nothing.
+
+        Clients made from it by `with_options` go on.
+        """
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exception: object) -> None: ...
+
+@disjoint_base
+class Node:
+    """A JSON object of an answer: members by attribute (`node.name`) and by key (`node["name"]`).
+
+    An attribute that the object does not have raises `AttributeError`, a key `KeyError`; members
+    that a class knows by name are None where they are absent.
+    """
+
+    def __new__(cls, members: dict[str, Any], /) -> Self: ...
+    def __getattr__(self, name: str, /) -> Any: ...
+    def __getitem__(self, name: str, /) -> Any: ...
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """The member of that name, else `default`."""
+    def __contains__(self, name: object, /) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
+    def keys(self) -> list[str]:
+        """The names of all members, in the order of the reply."""
+    def to_dict(self) -> dict[str, Any]:
+        """All members as a new plain dict, nested ones too."""
+    def to_json(self, *, indent: int | None = None) -> str:
+        """The object as JSON text, of a whole answer as the server wrote it.
+
+        With `indent` it is laid out anew, with that many spaces a level.
+        """
+    def model_dump(
+        self, *, mode: str = "python", exclude_none: bool = False, exclude_unset: bool = False
+    ) -> dict[str, Any]:
+        """As `to_dict`; the names of pydantic's method. `mode` and `exclude_unset` change nothing here."""
+    def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False) -> str:
+        """As `to_json`; the name of pydantic's method."""
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@disjoint_base
+class Document(Node):
+    """A JSON document from the gateway, such as the models list: its members by attribute and by key,
+    and the client's own facts about the call. A member that has a fact's name is read by key.
+
+        ids = [model.id for model in client.models().data]
+    """
+
+    def __new__(cls, never: Never, /) -> Self: ...
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+    @property
+    def headers(self) -> Headers:
+        """Header fields of the reply; names compare without regard to case."""
+    @property
+    def request_id(self) -> str | None:
+        """The gateway's id of the request; quote it to the operator."""
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The HTTP requests made for this answer, in order; the last one succeeded."""
+    @property
+    def elapsed(self) -> _Seconds:
+        """How long the call took, in seconds."""
+    @property
+    def verdict(self) -> str:
+        """How the answer ended: `complete`, `length`, `filtered` or `tool_calls`."""
+    @property
+    def raw(self) -> bytes:
+        """The reply's bytes as they came, always the same object."""
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
+
+@final
+class Completion(Document):
+    """An answer to a chat request: the gateway's members by attribute and by key, shortcuts to the
+    first choice, and the client's own facts about the call. Known members that are absent are None.
+
+        answer = client.ask("Name three seas.")
+        print(answer.text, answer.usage.total_tokens, answer.request_id)
+    """
+
+    __match_args__: ClassVar[tuple[str, str]] = ...
+    @property
+    def text(self) -> str:
+        """The first choice's text; `""` where there is none."""
+    @property
+    def text_without_images(self) -> str:
+        """The first choice's text with embedded pictures cut out."""
+    @property
+    def reasoning(self) -> str:
+        """The first choice's thoughts; `""` where there are none."""
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended, as the server says it."""
+    @property
+    def images(self) -> list[Image]:
+        """The pictures in order, decoded once. Of interim pictures the last is the final."""
+    @property
+    def image_errors(self) -> int:
+        """Number of pictures whose data could not be decoded."""
+    @property
+    def choices(self) -> list[Choice]:
+        """All choices, lowest index first."""
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The first choice's tool calls; an empty list where there are none."""
+    @property
+    def usage(self) -> Usage | None:
+        """Token counts, where the server gave them."""
+    @property
+    def id(self) -> str | None:
+        """The answer's id."""
+    @property
+    def model(self) -> str | None:
+        """The model that answered, as the server names it."""
+    @property
+    def created(self) -> int | None:
+        """When the answer was made, in seconds since 1970."""
+    @property
+    def object(self) -> str | None:
+        """`"chat.completion"`."""
+    @property
+    def system_fingerprint(self) -> str | None:
+        """The server's name for its own state."""
+    def to_message(self) -> dict[str, Any]:
+        """The first choice's message as a plain dict, to be appended to `messages`.
+
+        It is what the server sent, without thoughts and without members that are null.
+        """
+
+@final
+class Choice(Node):
+    """One choice of an answer."""
+
+    __match_args__: ClassVar[tuple[str, str]] = ...
+    @property
+    def index(self) -> int | None:
+        """Its index as the server gives it."""
+    @property
+    def message(self) -> Message:
+        """The message."""
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the choice ended: `"stop"`, `"length"`, `"tool_calls"`, `"content_filter"`, …"""
+    @property
+    def logprobs(self) -> Node | None:
+        """Log probabilities, where asked for."""
+
+@final
+class Message(Node):
+    """The message of a choice."""
+
+    __match_args__: ClassVar[tuple[str, str]] = ...
+    @property
+    def role(self) -> str | None:
+        """Who speaks: `"assistant"`."""
+    @property
+    def content(self) -> str | list[Any] | None:
+        """The text, a list of parts, or None."""
+    @property
+    def refusal(self) -> str | None:
+        """What the model says instead of an answer, where it refuses."""
+    @property
+    def tool_calls(self) -> list[ToolCall] | None:
+        """Tool calls the model asks for."""
+    @property
+    def reasoning_content(self) -> str | None:
+        """The model's thoughts."""
+    @property
+    def reasoning(self) -> str | None:
+        """The model's thoughts, under the name some servers use."""
+    @property
+    def images(self) -> list[Any] | None:
+        """Pictures as some servers send them; `answer.images` has them decoded."""
+    @property
+    def annotations(self) -> list[Any] | None:
+        """Sources and other notes on the text."""
+    @property
+    def audio(self) -> Node | None:
+        """Spoken answer, where asked for."""
+    @property
+    def function_call(self) -> Function | None:
+        """A function call of the old form."""
+
+@final
+class Usage(Node):
+    """Token counts as the server gives them; what is absent is None, never 0."""
+
+    __match_args__: ClassVar[tuple[str, str, str]] = ...
+    @property
+    def prompt_tokens(self) -> int | None:
+        """Tokens of the request."""
+    @property
+    def completion_tokens(self) -> int | None:
+        """Tokens of the answer, thoughts included."""
+    @property
+    def total_tokens(self) -> int | None:
+        """Both together."""
+    @property
+    def prompt_tokens_details(self) -> Node | None:
+        """What the request's tokens are made of."""
+    @property
+    def completion_tokens_details(self) -> Node | None:
+        """What the answer's tokens are made of."""
+
+@final
+class ToolCall(Node):
+    """One tool call."""
+
+    __match_args__: ClassVar[tuple[str, str]] = ...
+    @property
+    def id(self) -> str | None:
+        """Its id, to be given back with the tool's result."""
+    @property
+    def type(self) -> str | None:
+        """`"function"`."""
+    @property
+    def index(self) -> int | None:
+        """Place among the calls, where the server gives one."""
+    @property
+    def function(self) -> Function | None:
+        """The function's name and arguments."""
+    @property
+    def name(self) -> str | None:
+        """The function's name; None where there is none."""
+    @property
+    def arguments(self) -> str | None:
+        """The arguments as the model wrote them, meant to be JSON; None where there are none."""
+    def args(self) -> Any:
+        """The arguments, parsed anew each time; `{}` where the model wrote none.
+
+        Raises `APIResponseValidationError` (kind `decode`) where they are not JSON.
+        """
+
+@final
+class Function(Node):
+    """The function that a tool call names."""
+
+    __match_args__: ClassVar[tuple[str, str]] = ...
+    @property
+    def name(self) -> str | None:
+        """Its name."""
+    @property
+    def arguments(self) -> str | None:
+        """The arguments as the model wrote them, meant to be JSON."""
+
+@final
+class Attempt(Node):
+    """One HTTP request made for a call."""
+
+    __match_args__: ClassVar[tuple[str, str]] = ...
+    @property
+    def status(self) -> int | None:
+        """HTTP status; None when no reply arrived."""
+    @property
+    def kind(self) -> str | None:
+        """What went wrong; None for the attempt that succeeded."""
+    @property
+    def request_id(self) -> str | None:
+        """The gateway's id of this request."""
+    @property
+    def elapsed_ms(self) -> int:
+        """How long the attempt took, in milliseconds."""
+
+@final
+class Image:
+    """A picture of an answer, embedded or remote.
+
+    Remote pictures are never fetched; their address is `url`.
+
+        answer.images[0].save("cat.png")
+    """
+
+    __match_args__: ClassVar[tuple[str, str]] = ...
+    def __new__(
+        cls,
+        source: str,
+        media_type: str | None = None,
+        url: str | None = None,
+        bytes: bytes | None = None,  # noqa: A002
+    ) -> Self: ...
+    @property
+    def source(self) -> str:
+        """Where in the answer it stood: `content_markdown`, `content_data_url`, `content_parts` or
+        `message_images`."""
+    @property
+    def media_type(self) -> str | None:
+        """Media type such as `"image/png"`, told by the bytes; None for a remote picture."""
+    @property
+    def url(self) -> str | None:
+        """The address of a remote picture; None for an embedded one."""
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the picture to a file, replacing what was there.
+
+        Raises `FileError` (also an `OSError`) when it cannot be written, and `InvalidArgumentError`
+        for a remote picture, which has no bytes here.
+        """
+    def _repr_png_(self) -> bytes | None: ...
+    def _repr_jpeg_(self) -> bytes | None: ...
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+    @property
+    def bytes(self) -> bytes | None:
+        """The decoded picture file, always the same object; None for a remote picture."""
+
+@final
+class Headers:
+    """The reply's header fields: a read-only mapping whose names compare without regard to case.
+
+    `headers["x"]` is the first value of a field; `items()` has every line, repeated ones too.
+    """
+
+    def __new__(cls, lines: Iterable[tuple[str, str]] = [], /) -> Self: ...
+    def __getitem__(self, name: str, /) -> str: ...
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """The first value of the field, else `default`."""
+    def __contains__(self, name: object, /) -> bool: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def keys(self) -> list[str]:
+        """The names in lower case, each once."""
+    def items(self) -> list[tuple[str, str]]:
+        """All lines as pairs of name and value, in order."""
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+def unpickle_client(given: list[dict[str, Any]]) -> Client:
+    """A client out of a pickle."""
+
+def unpickle_answer(
+    whole: bool,
+    reply: tuple[int, list[tuple[str, str]], bytes],
+    attempts: list[tuple[int | None, str | None, str | None, int]],
+    elapsed_ms: int,
+    facts: dict[str, Any],
+) -> Document:
+    """An answer out of a pickle."""

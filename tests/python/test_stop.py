@@ -1,0 +1,159 @@
+"""Calls stop at once: by Ctrl-C on the main thread, and by a token from any thread."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import elkapi
+import pytest
+from conftest import KEY, Gateway
+
+PROGRAM = Path(__file__).parent / "interrupted.py"
+
+
+def _run_interrupted(base_url: str, size: int, preload: Path | None) -> tuple[str, float]:
+    """Sends SIGINT to a program that waits in a call; what it saw, and how long it took."""
+    arguments = [sys.executable, str(PROGRAM), base_url, str(size)]
+    environment = {**os.environ, "LD_PRELOAD": str(preload)} if preload else None
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "calling\n"
+        time.sleep(0.3)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+        process.wait(timeout=30)
+    name, at = said.split()
+    return name, float(at) - sent
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that accepts and says nothing."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    yield f"127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+
+
+@pytest.fixture
+def full() -> Iterator[str]:
+    """A listener whose accept queue is full, so that the kernel drops what comes next."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    waiting = []
+    while True:
+        waiting.append(socket.socket())
+        waiting[-1].settimeout(0.2)
+        try:
+            waiting[-1].connect(listener.getsockname())
+        except TimeoutError:
+            break
+    yield f"127.0.0.1:{listener.getsockname()[1]}"
+    for one in [*waiting, listener]:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def slow_dns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A name service that never answers for `.slow`, to be preloaded."""
+    library = tmp_path_factory.mktemp("preload") / "slow_dns.so"
+    source = Path(__file__).parents[1] / "c" / "slow_dns.c"
+    subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library, "-ldl"], check=True)
+    return library
+
+
+@pytest.mark.parametrize("phase", ["dns", "connect", "tls", "send", "wait", "read", "pause"])
+def test_ctrl_c_ends_a_call_in_every_phase(
+    phase: str, gateway: Gateway, silent: str, full: str, slow_dns: Path
+) -> None:
+    base_url, size = {
+        "dns": ("https://gateway.slow/v1", 1),
+        "connect": (f"http://{full}/v1", 1),
+        "tls": (f"https://{silent}/v1", 1),
+        "send": (gateway.url("/fault/slow-read/v1"), 12_000_000),
+        "wait": (gateway.url("/fault/stall-before-headers/v1"), 1),
+        "read": (gateway.url("/fault/stall-mid-body/v1"), 1),
+        "pause": (gateway.url("/fault/429-seconds-30/v1"), 1),
+    }[phase]
+    name, took = _run_interrupted(base_url, size, slow_dns if phase == "dns" else None)
+    assert name == "KeyboardInterrupt"
+    # Usually a few milliseconds; the whole of a program's end is in it.
+    assert took < 0.15, took
+
+
+def test_a_signal_handler_that_returns_lets_the_call_go_on(gateway: Gateway) -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: seen.append(number))
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    try:
+        with gateway.client("/delay/400/v1") as client:
+            assert client.ask("Hi").text
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert seen == [signal.SIGUSR1]
+
+
+def test_an_exception_of_a_signal_handler_is_raised_by_the_call(gateway: Gateway) -> None:
+    def handler(number: int, frame: object) -> None:
+        raise LookupError("from the handler")
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    try:
+        with gateway.client("/fault/stall-before-headers/v1") as client, pytest.raises(LookupError):
+            client.ask("Hi")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_does_not_disturb_calls_of_other_threads(gateway: Gateway) -> None:
+    texts: list[str | None] = []
+
+    def call() -> None:
+        with gateway.client("/delay/500/v1") as client:
+            texts.append(client.ask("Hi").text)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with gateway.client("/fault/stall-before-headers/v1") as client, pytest.raises(KeyboardInterrupt):
+        client.ask("Hi")
+    thread.join(timeout=30)
+    assert texts
+    assert texts[0]
+
+
+@pytest.mark.parametrize("path", ["/fault/stall-before-headers/v1", "/fault/stall-mid-body/v1"])
+def test_a_token_stops_calls_from_another_thread(gateway: Gateway, path: str) -> None:
+    stop = elkapi.Cancel()
+    with gateway.client(path) as client:
+        threading.Timer(0.2, stop.cancel).start()
+        started = time.monotonic()
+        with pytest.raises(elkapi.CallCancelledError) as caught:
+            client.ask("Hi", cancel=stop)
+        assert time.monotonic() - started < 2
+        assert (caught.value.kind, caught.value.verdict, caught.value.billed) == (
+            "cancelled",
+            "cancelled",
+            "maybe",
+        )
+        assert stop.cancelled
+        with pytest.raises(elkapi.CallCancelledError) as caught:
+            client.chat_completions({"messages": []}, cancel=stop)
+        assert caught.value.billed == "no"
+    assert gateway.requests() == 1
+
+
+def test_a_token_is_of_its_own_type() -> None:
+    client = elkapi.Client(api_key=KEY, environment=False)
+    with pytest.raises(TypeError, match=r"cancel must be elkapi\.Cancel, not bool"):
+        client.ask("Hi", cancel=True)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'cancel'"):
+        client.with_options(cancel=elkapi.Cancel())  # type: ignore[call-arg]

@@ -1,0 +1,56 @@
+"""What a type checker sees: checked by mypy, and run so that the claims are true."""
+
+from typing import Any, assert_type
+
+import elkapi
+from conftest import Gateway
+
+
+def test_answers_have_the_types_that_the_stub_says(gateway: Gateway) -> None:
+    with gateway.client() as client:
+        assert_type(client, elkapi.Client)
+        answer = client.ask("Hi", temperature=0.5)
+        assert_type(answer, elkapi.Completion)
+        assert_type(
+            client.chat_completions({"messages": [{"role": "user", "content": "Hi"}]}), elkapi.Completion
+        )
+        assert_type(client.models(), elkapi.Document)
+        assert_type(client.with_options(timeout=None), elkapi.Client)
+    assert isinstance(assert_type(answer.text, str), str)
+    assert isinstance(assert_type(answer.verdict, str), str)
+    assert isinstance(assert_type(answer.raw, bytes), bytes)
+    assert isinstance(assert_type(answer.elapsed, float), float)
+    assert isinstance(assert_type(answer.headers, elkapi.Headers), elkapi.Headers)
+    assert isinstance(assert_type(answer.headers["date"], str), str)
+    assert isinstance(assert_type(answer.attempts, list[elkapi.Attempt])[0], elkapi.Attempt)
+    assert isinstance(assert_type(answer.choices, list[elkapi.Choice])[0], elkapi.Choice)
+    assert isinstance(assert_type(answer.choices[0].message, elkapi.Message), elkapi.Message)
+    assert_type(answer.choices[0].message.content, str | list[Any] | None)
+    assert_type(answer.tool_calls, list[elkapi.ToolCall])
+    assert_type(answer.images, list[elkapi.Image])
+    assert_type(answer.usage, elkapi.Usage | None)
+    assert isinstance(answer.usage, elkapi.Usage)
+    assert isinstance(assert_type(answer.usage.total_tokens, int | None), int)
+    assert isinstance(assert_type(answer.usage.prompt_tokens_details, elkapi.Node | None), elkapi.Node)
+    assert_type(answer.finish_reason, str | None)
+    assert_type(answer.to_message(), dict[str, Any])
+    assert_type(answer["id"], Any)
+
+
+def test_a_picture_has_the_types_that_the_stub_says(client: elkapi.Client) -> None:
+    picture = client.ask("A cat", model="gemini-3-pro-image-preview").images[0]
+    assert isinstance(assert_type(picture.bytes, bytes | None), bytes)
+    assert isinstance(assert_type(picture.media_type, str | None), str)
+    assert assert_type(picture.url, str | None) is None
+
+
+def test_errors_have_the_types_that_they_say(gateway: Gateway) -> None:
+    with gateway.client("/wire/error_429_no_retry_after/v1") as client:
+        try:
+            client.ask("Hi")
+        except elkapi.RateLimitError as error:
+            assert isinstance(assert_type(error.status, int), int)
+            assert_type(error.retry_after_ms, int | None)
+            assert isinstance(assert_type(error.kind, str), str)
+            assert isinstance(assert_type(error.attempts, list[elkapi.Attempt]), list)
+            assert_type(error.headers, elkapi.Headers | None)
