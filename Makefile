@@ -1,0 +1,77 @@
+# What a newcomer can do here: make help
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV    := .venv
+PYTHON  := $(VENV)/bin/python
+RELEASE := target/release
+QUIET   := >/dev/null
+
+.PHONY: help build demo test check headers bench fuzz clean \
+        library simulator python-module \
+        test-rust test-c test-python lint
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 18
+
+build: library simulator python-module ## the shared and static library, the simulator, the Python module
+
+library: ## target/release/libelkapi.so and .a
+	@cargo build -q --release -p elkapi-ffi
+	@ln -sf libelkapi.so $(RELEASE)/libelkapi.so.0
+
+simulator: ## target/release/elkapi-sim, a gateway on loopback for tests
+	@cargo build -q --release -p elkapi-sim
+
+$(VENV)/.ready: tests/python/requirements.txt
+	@python3 -m venv $(VENV)
+	@$(PYTHON) -m pip install -q --disable-pip-version-check -r tests/python/requirements.txt
+	@touch $@
+
+python-module: $(VENV)/.ready ## the Python package, installed into .venv
+	@PATH="$$PWD/$(VENV)/bin:$$PATH" VIRTUAL_ENV="$$PWD/$(VENV)" $(VENV)/bin/maturin develop -q --release $(QUIET) 2>&1 \
+		|| PATH="$$PWD/$(VENV)/bin:$$PATH" VIRTUAL_ENV="$$PWD/$(VENV)" $(VENV)/bin/maturin develop --release
+
+demo: build ## chat from C, C++ and Python; the real gateway when ELKAPI_API_KEY is set
+	@$(PYTHON) examples/demo.py
+
+test: test-rust test-c test-python lint ## every test and linter that needs Rust, Python and a C/C++ compiler
+
+test-rust: ## the core and the simulator
+	@cargo test -q --workspace
+
+test-c: library simulator $(VENV)/.ready ## the C and C++ interfaces, and that the headers are current
+	@cargo run -q -p elkapi-headers -- --verify
+	@$(PYTHON) tests/c/run.py
+
+test-python: python-module simulator ## the Python package
+	@$(PYTHON) -m pytest -q tests/python
+	@$(PYTHON) -m mypy.stubtest elkapi --allowlist tests/python/stubtest-allow.txt $(QUIET)
+
+lint: $(VENV)/.ready ## rustfmt, clippy, ruff, mypy
+	@cargo fmt --all --check
+	@cargo clippy -q --workspace --all-targets -- -D warnings
+	@$(VENV)/bin/ruff check -q
+	@$(VENV)/bin/ruff format -q --check
+	@$(VENV)/bin/mypy --no-error-summary
+
+headers: ## writes include/elkapi.h and include/elkapi.ffi.h anew
+	@cargo run -q -p elkapi-headers
+
+check: ## what needs Debian packages or more time; a missing tool is NOT RUN and a failure
+	@python3 tests/check/run.py
+
+bench: library simulator ## speed beside a bare socket and libcurl; needs libcurl's development files
+	@python3 bench/run.py
+
+fuzz: ## arbitrary bytes from a server, for MINUTES (10); needs a nightly compiler
+	@test -x build/tools/bin/cargo-fuzz || cargo +nightly install -q cargo-fuzz --root build/tools
+	@python3 fuzz/seeds.py
+	@cd fuzz && PATH="$$OLDPWD/build/tools/bin:$$PATH" cargo +nightly fuzz run --fuzz-dir . server_bytes -- \
+		-max_total_time=$$(($(or $(MINUTES),10) * 60)) -timeout=20 -verbosity=0 -print_final_stats=1
+
+clean: ## everything that was built
+	@rm -rf target $(VENV) build
