@@ -67,11 +67,13 @@ check: ## what needs Debian packages or more time; a missing tool is NOT RUN and
 bench: library simulator ## speed beside a bare socket and libcurl; needs libcurl's development files
 	@python3 bench/run.py
 
-fuzz: ## arbitrary bytes from a server, for MINUTES (10); needs a nightly compiler
+fuzz: ## arbitrary bytes from a server and in a stream, for MINUTES (10) each; needs a nightly compiler
 	@test -x build/tools/bin/cargo-fuzz || cargo +nightly install -q cargo-fuzz --root build/tools
 	@python3 fuzz/seeds.py
-	@cd fuzz && PATH="$$OLDPWD/build/tools/bin:$$PATH" cargo +nightly fuzz run --fuzz-dir . server_bytes -- \
-		-max_total_time=$$(($(or $(MINUTES),10) * 60)) -timeout=20 -verbosity=0 -print_final_stats=1
+	@for target in server_bytes events; do \
+		PATH="$$PWD/build/tools/bin:$$PATH" cargo +nightly fuzz run $$target -- \
+			-max_total_time=$$(($(or $(MINUTES),10) * 60)) -timeout=20 -verbosity=0 -print_final_stats=1; \
+	done
 
 clean: ## everything that was built
 	@rm -rf target $(VENV) build

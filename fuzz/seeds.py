@@ -1,4 +1,4 @@
-"""Writes the wire exchanges as seeds for `server_bytes`: the raw replies, in pieces of one size."""
+"""Writes the wire exchanges as seeds: raw replies for `server_bytes`, bodies of streams for `events`."""
 
 import base64
 import http.client
@@ -33,15 +33,19 @@ def raw(reply: dict) -> bytes:
 
 
 def main() -> None:
-    folder = ROOT / "fuzz" / "corpus" / "server_bytes"
-    folder.mkdir(parents=True, exist_ok=True)
+    replies_folder = ROOT / "fuzz" / "corpus" / "server_bytes"
+    events_folder = ROOT / "fuzz" / "corpus" / "events"
+    for folder in (replies_folder, events_folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for path in sorted((ROOT / "tests" / "wire").glob("*.json")):
         fixture = json.loads(path.read_text())
         if not isinstance(fixture, dict) or path.stat().st_size > 20_000:
             continue
         replies = fixture.get("responses") or [fixture["response"]] if "request" in fixture else []
         for reply in replies[:1]:
-            (folder / path.stem).write_bytes(b"\xff" + raw(reply))
+            (replies_folder / path.stem).write_bytes(b"\xff" + raw(reply))
+            if path.stem.startswith("stream_"):
+                (events_folder / path.stem).write_bytes(b"\x07" + body_of(reply))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ pub trait Interrupt: Send + Sync {
 /// One call: a request with all its attempts, or one stream.
 pub(crate) struct Call {
     pub limits: Limits,
-    pub cancel: Option<Cancel>,
+    /// Whoever holds one of these may stop the call: the caller, and a stream's own handle.
+    cancels: Vec<Cancel>,
     pub interrupt: Option<Arc<dyn Interrupt>>,
     pub started: Instant,
     /// When the whole call must have ended.
@@ -48,6 +49,10 @@ pub(crate) struct Call {
     fresh_only: AtomicBool,
     /// When the connection for this attempt began to be made.
     dialling_since: Mutex<Option<Instant>>,
+    /// The caller of a stream waits no longer than this for the next event; no limit of the call.
+    patience: Mutex<Option<Instant>>,
+    /// That time came before any byte did.
+    out_of_patience: AtomicBool,
     /// The call only opens a connection ahead.
     warming: AtomicBool,
     failure: Mutex<Option<Error>>,
@@ -56,13 +61,13 @@ pub(crate) struct Call {
 impl Call {
     pub fn new(
         limits: &Limits,
-        cancel: Option<&Cancel>,
+        cancels: impl IntoIterator<Item = Cancel>,
         interrupt: Option<&Arc<dyn Interrupt>>,
     ) -> Arc<Call> {
         let started = Instant::now();
         Arc::new(Call {
             limits: limits.clone(),
-            cancel: cancel.cloned(),
+            cancels: cancels.into_iter().collect(),
             interrupt: interrupt.cloned(),
             started,
             deadline: limits.total.and_then(|total| started.checked_add(total)),
@@ -74,6 +79,8 @@ impl Call {
             stale: AtomicBool::new(false),
             fresh_only: AtomicBool::new(false),
             dialling_since: Mutex::new(None),
+            patience: Mutex::new(None),
+            out_of_patience: AtomicBool::new(false),
             warming: AtomicBool::new(false),
             failure: Mutex::new(None),
         })
@@ -189,6 +196,35 @@ impl Call {
 
     pub fn is_warming(&self) -> bool {
         self.warming.load(Ordering::Relaxed)
+    }
+
+    /// Whether someone signalled one of its tokens.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancels.iter().any(Cancel::is_signalled)
+    }
+
+    /// The tokens that may stop it.
+    pub fn cancels(&self) -> &[Cancel] {
+        &self.cancels
+    }
+
+    /// Sets how long the next read waits at most; `None` = as long as the limits allow.
+    pub fn set_patience(&self, until: Option<Instant>) {
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        self.out_of_patience.store(false, Ordering::Relaxed);
+    }
+
+    pub fn patience(&self) -> Option<Instant> {
+        *self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The read ended because nothing came in that time; the connection is as it was.
+    pub fn set_out_of_patience(&self) {
+        self.out_of_patience.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_out_of_patience(&self) -> bool {
+        self.out_of_patience.load(Ordering::Relaxed)
     }
 
     /// Keeps the failure whole while the engine carries a mere token of it upwards.

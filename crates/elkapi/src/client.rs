@@ -15,7 +15,9 @@ use crate::exchange::{Exchange, Outgoing};
 use crate::net;
 use crate::random;
 use crate::refusal;
-use crate::request::{Mode, RequestBody};
+use crate::reply::Reply;
+use crate::request::{Contract, Mode, RequestBody};
+use crate::stream::{Opened, Source, Stream, Terms};
 
 /// A client of one gateway with one key. Clones share connections; any thread may call at any time.
 #[derive(Clone)]
@@ -75,7 +77,7 @@ impl Client {
     /// As a call's, for the phases `dns`, `connect` and `tls`.
     pub fn warm_up(&self, cancel: Option<&Cancel>) -> Result<(), Error> {
         let settings = &self.0.settings;
-        let call = Call::new(&settings.unary, cancel, self.0.interrupt.as_ref());
+        let call = Call::new(&settings.unary, cancel.cloned(), self.0.interrupt.as_ref());
         self.0.exchange.warm_up(settings, &call)
     }
 
@@ -128,33 +130,88 @@ impl Client {
         self.call(&out, Wanted::Any, cancel)
     }
 
-    fn call(&self, out: &Outgoing, wanted: Wanted, cancel: Option<&Cancel>) -> Result<Completion, Error> {
-        if cancel.is_some_and(Cancel::is_signalled) {
-            return Err(
-                Error::new(Kind::Cancelled, "The call was cancelled before it began").with_billed(Billed::No)
-            );
-        }
-        let call = Call::new(&self.0.settings.unary, cancel, self.0.interrupt.as_ref());
-        let mut attempts = Vec::new();
-        let error = loop {
-            let before = call.elapsed_ms();
-            let outcome = self.attempt(&call, out, wanted);
-            attempts.push(attempt_of(&outcome, call.elapsed_ms() - before));
-            let error = match outcome {
-                Ok(answer) => return Ok(answer.with_call(attempts, call.elapsed_ms())),
-                Err(error) => error.with_traffic(call.sent(), call.received()),
+    /// Sends a chat request and gives the answer bit by bit, as it is written. `"stream": true` is added
+    /// where it is absent. Waits for the reply's header fields, so a refusal comes from here.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_argument` before anything is sent; otherwise every kind that a call can end with.
+    pub fn chat_completions_stream(
+        &self,
+        request: impl AsRef<[u8]>,
+        cancel: Option<&Cancel>,
+    ) -> Result<Stream, Error> {
+        let settings = &self.0.settings;
+        let body = RequestBody::complete(request.as_ref(), settings.contract, Mode::Stream)?;
+        check_not_cancelled(cancel)?;
+        let own = Cancel::new();
+        let cancels = cancel.cloned().into_iter().chain([own.clone()]);
+        let call = Call::new(&settings.stream, cancels, self.0.interrupt.as_ref());
+        let (client, fields, its_call) = (self.clone(), self.call_fields(), call.clone());
+        let open = move |attempts: &mut Vec<Attempt>, before: Option<Error>| {
+            let out = Outgoing {
+                method: Method::POST,
+                path: "/chat/completions",
+                accept: "text/event-stream",
+                fields: fields.clone(),
+                body: Some(body.as_bytes()),
             };
-            let (retries, left) = (attempts.len() as u32 - 1, call.left());
-            let Some(pause) = self.0.settings.retry.pause(&error, retries, random::fraction(), left) else {
-                break error;
-            };
-            if let Err(stopped) = net::pause(&call, Instant::now() + pause) {
-                // What the last attempt told of money holds; nothing was sent since.
-                break stopped.with_billed(error.billed());
-            }
+            client.repeated(&its_call, attempts, before, || client.open(&its_call, &out))
         };
-        let error = error.with_attempts(attempts).with_elapsed_ms(call.elapsed_ms());
-        Err(error.without(|text| self.0.settings.key.cut_from(text)))
+        Stream::open(call, own, self.terms(), Box::new(open))
+    }
+
+    fn call(&self, out: &Outgoing, wanted: Wanted, cancel: Option<&Cancel>) -> Result<Completion, Error> {
+        check_not_cancelled(cancel)?;
+        let call = Call::new(&self.0.settings.unary, cancel.cloned(), self.0.interrupt.as_ref());
+        let mut attempts = Vec::new();
+        let answer = self.repeated(&call, &mut attempts, None, || self.attempt(&call, out, wanted))?;
+        Ok(answer.with_call(attempts, call.elapsed_ms()))
+    }
+
+    /// Tries until it succeeds or may not be repeated. `before`: how the last attempt ended, where one
+    /// was made already.
+    fn repeated<T: Reached>(
+        &self,
+        call: &Arc<Call>,
+        attempts: &mut Vec<Attempt>,
+        before: Option<Error>,
+        mut once: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut ended = before;
+        loop {
+            if let Some(error) = ended {
+                let retries = (attempts.len() as u32).saturating_sub(1);
+                let pause = self.0.settings.retry.pause(&error, retries, random::fraction(), call.left());
+                let Some(pause) = pause else { return Err(self.told(error, call, attempts)) };
+                if let Err(stopped) = net::pause(call, Instant::now() + pause) {
+                    // What the last attempt told of money holds; nothing was sent since.
+                    return Err(self.told(stopped.with_billed(error.billed()), call, attempts));
+                }
+            }
+            let before = call.elapsed_ms();
+            let outcome = once();
+            attempts.push(attempt_of(&outcome, call.elapsed_ms() - before));
+            match outcome {
+                Ok(reached) => return Ok(reached),
+                Err(error) => ended = Some(error.with_traffic(call.sent(), call.received())),
+            }
+        }
+    }
+
+    /// The error with the facts of the whole call, and without the key.
+    fn told(&self, error: Error, call: &Call, attempts: &[Attempt]) -> Error {
+        let error = error.with_attempts(attempts.to_vec()).with_elapsed_ms(call.elapsed_ms());
+        error.without(|text| self.0.settings.key.cut_from(text))
+    }
+
+    fn terms(&self) -> Terms {
+        let settings = &self.0.settings;
+        Terms {
+            key: settings.key.clone(),
+            max_event_bytes: settings.max_event_bytes,
+            trusts_refusals: settings.contract == Contract::Elkapi,
+        }
     }
 
     /// Field lines of one call: the same in all its attempts.
@@ -167,7 +224,14 @@ impl Client {
     fn attempt(&self, call: &Arc<Call>, out: &Outgoing, wanted: Wanted) -> Result<Completion, Error> {
         let settings = &self.0.settings;
         let incoming = self.0.exchange.send(settings, call, out)?;
-        let success = (200..300).contains(&incoming.status());
+        let success = is_success(incoming.status());
+        if success && wanted == Wanted::Chat && incoming.is_event_stream() {
+            // A stream although none was asked for: it is read to its end.
+            let (head, events) = incoming.into_events();
+            let opened = Opened { head, source: Source::Events(events) };
+            let (answer, error) = Stream::over(call.clone(), Cancel::new(), self.terms(), opened).finish();
+            return error.map_or(Ok(answer), Err);
+        }
         let reply = incoming.into_reply(settings.max_body_bytes)?;
         if success {
             Completion::read(reply, wanted, settings.contract, &settings.key)
@@ -175,11 +239,58 @@ impl Client {
             Err(refusal::of_status(reply, settings.contract, &settings.key))
         }
     }
+
+    /// One attempt at a stream. The status decides, not the media type: gateways refuse with both.
+    fn open(&self, call: &Arc<Call>, out: &Outgoing) -> Result<Opened, Error> {
+        let settings = &self.0.settings;
+        let incoming = self.0.exchange.send(settings, call, out)?;
+        if is_success(incoming.status()) && incoming.is_event_stream() {
+            let (head, events) = incoming.into_events();
+            return Ok(Opened { head, source: Source::Events(events) });
+        }
+        let success = is_success(incoming.status());
+        let reply = incoming.into_reply(settings.max_body_bytes)?;
+        if !success {
+            return Err(refusal::of_status(reply, settings.contract, &settings.key));
+        }
+        let whole = Completion::read(reply, Wanted::Chat, settings.contract, &settings.key)?;
+        Ok(Opened { head: whole.reply().clone(), source: Source::Whole(whole) })
+    }
 }
 
-fn attempt_of(outcome: &Result<Completion, Error>, elapsed_ms: u64) -> Attempt {
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
+fn check_not_cancelled(cancel: Option<&Cancel>) -> Result<(), Error> {
+    match cancel {
+        Some(cancel) if cancel.is_signalled() => {
+            Err(Error::new(Kind::Cancelled, "The call was cancelled before it began").with_billed(Billed::No))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What an attempt that succeeded has reached.
+trait Reached {
+    fn head(&self) -> &Reply;
+}
+
+impl Reached for Completion {
+    fn head(&self) -> &Reply {
+        self.reply()
+    }
+}
+
+impl Reached for Opened {
+    fn head(&self) -> &Reply {
+        &self.head
+    }
+}
+
+fn attempt_of<T: Reached>(outcome: &Result<T, Error>, elapsed_ms: u64) -> Attempt {
     let (status, kind, request_id) = match outcome {
-        Ok(answer) => (Some(answer.status()), None, answer.request_id()),
+        Ok(reached) => (Some(reached.head().status()), None, reached.head().headers().request_id()),
         Err(error) => (error.status(), Some(error.kind()), error.request_id()),
     };
     Attempt { status, kind, request_id: request_id.map(str::to_owned), elapsed_ms }

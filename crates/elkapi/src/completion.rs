@@ -12,7 +12,7 @@ use crate::error::{Attempt, Error, Kind, Verdict};
 use crate::image::{self, Image, Images};
 use crate::json::{Document, Type, View};
 use crate::refusal;
-use crate::reply::{Headers, Reply};
+use crate::reply::{Body, Headers, Reply};
 use crate::request::Contract;
 use crate::secret::Secret;
 
@@ -38,9 +38,38 @@ struct Inner {
     attempts: Vec<Attempt>,
     elapsed_ms: u64,
     images: OnceLock<Images>,
+    /// Where it was put together from a stream.
+    stream: Option<StreamFacts>,
+}
+
+/// What only a stream can tell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamFacts {
+    /// The closing `[DONE]` came.
+    pub saw_done: bool,
+    /// How it ended, where that is known already.
+    pub verdict: Option<Verdict>,
 }
 
 impl Completion {
+    /// What a stream has brought so far, in the shape of a whole answer.
+    pub(crate) fn folded(head: &Reply, document: &str, facts: StreamFacts) -> Completion {
+        let body = Body::new(document.as_bytes().to_vec());
+        let reply = Reply::new(head.status(), head.headers().clone(), body);
+        // The fold writes JSON; were it too deep to walk, it would be an empty object.
+        let document = Document::of_reply(&reply).unwrap_or_else(|_| Document::empty());
+        let order = choice_order(document.root());
+        Completion(Arc::new(Inner {
+            reply,
+            document,
+            order,
+            attempts: Vec::new(),
+            elapsed_ms: 0,
+            images: OnceLock::new(),
+            stream: Some(facts),
+        }))
+    }
+
     /// Reads a reply with a 2xx status.
     pub(crate) fn read(
         reply: Reply,
@@ -88,6 +117,7 @@ impl Completion {
             attempts: Vec::new(),
             elapsed_ms: 0,
             images: OnceLock::new(),
+            stream: None,
         })))
     }
 
@@ -100,12 +130,22 @@ impl Completion {
         self
     }
 
-    /// The answer document, byte for byte as the server sent it.
+    /// The answer document: byte for byte as the server sent it, or what a stream folded to.
     pub fn json(&self) -> &[u8] {
         self.0.reply.body()
     }
 
-    /// The reply behind the answer.
+    /// The reply's raw bytes; empty where the answer came as a stream.
+    pub fn body(&self) -> &[u8] {
+        if self.0.stream.is_some() { &[] } else { self.0.reply.body() }
+    }
+
+    /// Whether the closing `[DONE]` of a stream came; `None` for an answer that came whole.
+    pub fn saw_done(&self) -> Option<bool> {
+        self.0.stream.map(|stream| stream.saw_done)
+    }
+
+    /// The reply behind the answer; of a stream its body is the folded document.
     pub fn reply(&self) -> &Reply {
         &self.0.reply
     }
@@ -197,6 +237,9 @@ impl Completion {
 
     /// How the answer ended, told by the first choice.
     pub fn verdict(&self) -> Verdict {
+        if let Some(verdict) = self.0.stream.and_then(|stream| stream.verdict) {
+            return verdict;
+        }
         match self.finish_reason().as_deref() {
             Some("length") => Verdict::Length,
             Some("content_filter") => Verdict::Filtered,
@@ -239,6 +282,7 @@ impl Completion {
             reasoning: Cow<'a, str>,
             choice: Option<i64>,
             choices: Vec<Text<'a>>,
+            saw_done: Option<bool>,
             text_without_images: String,
             image_errors: usize,
             images: Vec<Picture>,
@@ -265,6 +309,7 @@ impl Completion {
                 .choices()
                 .map(|c| Text { index: c.index(), text: c.text(), finish_reason: c.finish_reason() })
                 .collect(),
+            saw_done: self.saw_done(),
             text_without_images: self.text_without_images(),
             image_errors: self.image_errors(),
             images: self.images().iter().map(|image| Picture { source: image.source().name() }).collect(),
@@ -384,7 +429,6 @@ impl<'a> ToolCall<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reply::Body;
 
     fn read(body: &[u8]) -> Result<Completion, Error> {
         let reply = Reply::new(200, Headers::default(), Body::new(body.to_vec()));

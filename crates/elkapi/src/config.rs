@@ -136,6 +136,8 @@ options! {
         "The `User-Agent` header field.";
     max_body_bytes: u64, "bytes", "268435456", false,
         "The largest reply body taken, after decompression.";
+    max_event_bytes: u64, "bytes", "134217728", false,
+        "The largest event of a stream taken.";
     max_idle_connections: u64, "number", "64", false,
         "Connections kept open between calls.";
     allow_http: bool, "boolean", "false", false,
@@ -365,6 +367,8 @@ impl Config {
             user_agent,
             fields,
             unary: self.limits(),
+            stream: self.stream_limits(),
+            max_event_bytes: usize::try_from(self.max_event_bytes.unwrap_or(128 << 20)).unwrap_or(usize::MAX),
             retry: Policy {
                 max_retries: u32::try_from(self.max_retries.unwrap_or(2)).unwrap_or(u32::MAX),
                 base_delay: Duration::from_millis(self.base_delay_ms.unwrap_or(500)),
@@ -378,10 +382,6 @@ impl Config {
 
     /// The limits of a unary call.
     fn limits(&self) -> Limits {
-        let limit = |own: Option<u64>, default: u64| {
-            let ms = own.unwrap_or(default);
-            (ms > 0).then(|| Duration::from_millis(ms))
-        };
         Limits {
             connect: limit(self.connect_timeout_ms, 10_000),
             write: limit(self.write_timeout_ms, 30_000),
@@ -390,6 +390,21 @@ impl Config {
             total: limit(self.total_timeout_ms.or(self.timeout_ms), 600_000),
         }
     }
+
+    /// The limits of a stream: it may last as long as something comes.
+    fn stream_limits(&self) -> Limits {
+        Limits {
+            first_byte: limit(self.first_byte_timeout_ms.or(self.timeout_ms), 600_000),
+            idle: limit(self.idle_timeout_ms.or(self.timeout_ms), 310_000),
+            total: limit(self.total_timeout_ms, 0),
+            ..self.limits()
+        }
+    }
+}
+
+fn limit(own: Option<u64>, default: u64) -> Option<Duration> {
+    let ms = own.unwrap_or(default);
+    (ms > 0).then(|| Duration::from_millis(ms))
 }
 
 /// How long each part of a call may take; `None` = no limit.
@@ -413,6 +428,8 @@ pub(crate) struct Settings {
     pub user_agent: HeaderValue,
     pub fields: Vec<(HeaderName, HeaderValue)>,
     pub unary: Limits,
+    pub stream: Limits,
+    pub max_event_bytes: usize,
     pub retry: Policy,
     pub idempotency_header: Option<HeaderName>,
     pub max_body_bytes: u64,

@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 use std::mem;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
@@ -227,6 +228,66 @@ impl Incoming {
             }
             // The status of a refusal is known: a body that breaks off cannot hide it.
             _ => Ok(reply),
+        }
+    }
+}
+
+impl Incoming {
+    /// Whether the body is said to be an event stream.
+    pub fn is_event_stream(&self) -> bool {
+        self.headers
+            .media_type()
+            .is_some_and(|media_type| media_type.eq_ignore_ascii_case("text/event-stream"))
+    }
+
+    /// Status and header fields as a reply without a body, and the body to be read bit by bit.
+    pub fn into_events(self) -> (Reply, Events) {
+        let body = self.body.into_reader();
+        let (reader, coded): (Box<dyn Read + Send>, bool) = match Coding::of(&self.headers) {
+            Coding::Gzip => (Box::new(MultiGzDecoder::new(body)), true),
+            Coding::Deflate => (Box::new(ZlibDecoder::new(body)), true),
+            Coding::Identity | Coding::Unknown(_) => (Box::new(body), false),
+        };
+        let head = Reply::new(self.status, self.headers, Body::new(Vec::new()));
+        (head, Events { call: self.call, reader, coded })
+    }
+}
+
+/// A body that is read as it comes.
+pub(crate) struct Events {
+    call: Arc<Call>,
+    reader: Box<dyn Read + Send>,
+    /// A decoder stands between the wire and us.
+    coded: bool,
+}
+
+/// What a read brought.
+pub(crate) enum Received {
+    Bytes(usize),
+    /// The body has ended in order.
+    End,
+    /// Nothing in that time; the connection is as it was.
+    Nothing,
+}
+
+impl Events {
+    /// Reads some bytes, waiting for the first until then at most, or as long as the limits allow.
+    pub fn read(&mut self, room: &mut [u8], until: Option<Instant>) -> Result<Received, Error> {
+        self.call.set_patience(until);
+        let _scope = self.call.enter();
+        match self.reader.read(room) {
+            Ok(0) => Ok(Received::End),
+            Ok(bytes) => Ok(Received::Bytes(bytes)),
+            Err(_) if self.call.is_out_of_patience() => Ok(Received::Nothing),
+            Err(error)
+                if self.coded
+                    && matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) =>
+            {
+                let error =
+                    Error::new(Kind::Decode, format!("The stream could not be decompressed: {error}"));
+                Err(with_facts(error, &self.call))
+            }
+            Err(error) => Err(failed(error.into(), &self.call)),
         }
     }
 }

@@ -127,6 +127,11 @@ impl Document {
         Ok(Document { source: Source::Own(Arc::from(text)), root })
     }
 
+    /// `{}`
+    pub(crate) fn empty() -> Document {
+        Document { source: Source::Own(Arc::from("{}")), root: Node::new(0, "{}") }
+    }
+
     fn bytes(&self) -> &[u8] {
         match &self.source {
             Source::Reply(reply, range) => &reply.body()[range.clone()],
@@ -387,74 +392,81 @@ fn end_of_string(bytes: &[u8], open: usize) -> usize {
 
 /// The members of an object text in their order, repeated ones included; `None` for anything else.
 pub(crate) fn members(object: &str) -> Option<Vec<(String, &RawValue)>> {
-    struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-    impl<'de> Deserialize<'de> for Members<'de> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct List;
-            impl<'de> Visitor<'de> for List {
-                type Value = Members<'de>;
-                fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                    f.write_str("an object")
-                }
-                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                    let mut list = Vec::new();
-                    while let Some(Name(name)) = map.next_key()? {
-                        list.push((name, map.next_value()?));
-                    }
-                    Ok(Members(list))
-                }
-            }
-            deserializer.deserialize_map(List)
-        }
-    }
-
-    serde_json::from_str::<Members>(object).ok().map(|members| members.0)
+    let mut list = Vec::new();
+    each_member(object, &mut |name, value| list.push((name.into_owned(), value))).then_some(list)
 }
 
 /// The elements of an array text; `None` for anything else.
 pub(crate) fn items(array: &str) -> Option<Vec<&RawValue>> {
-    struct Items<'a>(Vec<&'a RawValue>);
+    let mut list = Vec::new();
+    each_item(array, &mut |value| list.push(value)).then_some(list)
+}
 
-    impl<'de> Deserialize<'de> for Items<'de> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct List;
-            impl<'de> Visitor<'de> for List {
-                type Value = Items<'de>;
-                fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                    f.write_str("an array")
-                }
-                fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                    let mut list = Vec::new();
-                    while let Some(item) = seq.next_element()? {
-                        list.push(item);
-                    }
-                    Ok(Items(list))
-                }
+/// Looks at the members of an object text in their order, without keeping anything; `false` for
+/// anything else.
+pub(crate) fn each_member<'a>(object: &'a str, each: &mut dyn FnMut(Cow<'a, str>, &'a RawValue)) -> bool {
+    struct Members<'a, 'f>(&'f mut dyn FnMut(Cow<'a, str>, &'a RawValue));
+
+    impl<'de> Visitor<'de> for Members<'de, '_> {
+        type Value = ();
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some(Name(name)) = map.next_key()? {
+                (self.0)(name, map.next_value()?);
             }
-            deserializer.deserialize_seq(List)
+            Ok(())
         }
     }
 
-    serde_json::from_str::<Items>(array).ok().map(|items| items.0)
+    let mut deserializer = serde_json::Deserializer::from_str(object);
+    deserializer.deserialize_map(Members(each)).and_then(|()| deserializer.end()).is_ok()
+}
+
+/// Looks at the elements of an array text, without keeping anything; `false` for anything else.
+pub(crate) fn each_item<'a>(array: &'a str, each: &mut dyn FnMut(&'a RawValue)) -> bool {
+    struct Items<'a, 'f>(&'f mut dyn FnMut(&'a RawValue));
+
+    impl<'de> Visitor<'de> for Items<'de, '_> {
+        type Value = ();
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("an array")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+            while let Some(item) = seq.next_element()? {
+                (self.0)(item);
+            }
+            Ok(())
+        }
+    }
+
+    let mut deserializer = serde_json::Deserializer::from_str(array);
+    deserializer.deserialize_seq(Items(each)).and_then(|()| deserializer.end()).is_ok()
 }
 
 /// A member's name; read as bytes because serde_json refuses lone surrogates in text only.
-struct Name(String);
+struct Name<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Name {
+impl<'de> Deserialize<'de> for Name<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = Name;
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = Name<'de>;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("a string")
             }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name, E> {
-                Ok(Name(text_of_wtf8(bytes)))
+            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Name<'de>, E> {
+                Ok(Name(match std::str::from_utf8(bytes) {
+                    Ok(text) => Cow::Borrowed(text),
+                    Err(_) => Cow::Owned(text_of_wtf8(bytes)),
+                }))
             }
-            fn visit_str<E>(self, text: &str) -> Result<Name, E> {
-                Ok(Name(text.to_owned()))
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text_of_wtf8(bytes))))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
             }
         }
         deserializer.deserialize_bytes(Bytes)
@@ -469,7 +481,7 @@ pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
     }
     match serde_json::from_str::<String>(raw) {
         Ok(text) => Cow::Owned(text),
-        Err(_) => Cow::Owned(serde_json::from_str::<Name>(raw).map(|n| n.0).unwrap_or_default()),
+        Err(_) => serde_json::from_str::<Name>(raw).map(|name| name.0).unwrap_or_default(),
     }
 }
 

@@ -21,6 +21,7 @@ mod completion;
 mod config;
 mod error;
 mod exchange;
+mod fold;
 mod image;
 pub mod json;
 mod net;
@@ -30,6 +31,8 @@ mod reply;
 mod request;
 mod retry;
 mod secret;
+pub mod sse;
+mod stream;
 mod sys;
 mod tls;
 
@@ -42,6 +45,7 @@ pub use error::{Attempt, Billed, Error, Kind, Limit, Phase, Verdict};
 pub use image::{Image, Source};
 pub use reply::{Body, Headers, Reply};
 pub use request::DEFAULT_MODEL;
+pub use stream::{Chunk, Step, Stream};
 
 /// This library's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

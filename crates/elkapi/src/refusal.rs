@@ -157,6 +157,39 @@ pub(crate) fn in_success(reply: &Reply, root: View<'_>, contract: Contract, key:
     )
 }
 
+/// The failure that a server reports inside a stream. `after_answer`: part of an answer had come, so
+/// work was done.
+pub(crate) fn in_stream(
+    head: &Reply,
+    text: &str,
+    after_answer: bool,
+    trusts_refusals: bool,
+    key: &Secret,
+) -> Error {
+    let document = Document::of_text(text).ok();
+    let words = document
+        .as_ref()
+        .and_then(|document| Words::read(document.root()))
+        .unwrap_or_else(|| Words { message: Some(text.to_owned()), ..Words::default() });
+    let code_row = words.row().filter(|_| !after_answer);
+    let (retryable, billed) = match code_row {
+        Some(row) if trusts_refusals => (row.retryable, row.billed),
+        _ => (false, if after_answer { Billed::Yes } else { Billed::Maybe }),
+    };
+    let kind = Kind::StreamError;
+    let error = finish(
+        Error::new(kind, "The server reported a failure in the stream"),
+        kind,
+        Some(words),
+        head.clone(),
+        key,
+    )
+    .with_billed(billed)
+    .with_retryable(retryable);
+    let filtered = code_row.is_some_and(|row| row.kind == Kind::ContentFilter);
+    if filtered { error.with_verdict(Verdict::Filtered) } else { error }
+}
+
 /// The error for a 2xx reply that holds nothing.
 pub(crate) fn empty(reply: Reply) -> Error {
     let detail = format!("The server answered HTTP {} without a body", reply.status());

@@ -1,8 +1,7 @@
 //! The conformance runner: every wire fixture is replayed to the client, and what the client hands
 //! to its caller is compared with every key that the fixture expects.
 //!
-//! `tests/wire/README.md` describes the files. `tests/wire/pending.json` lists, by missing
-//! capability, the fixtures that the client cannot pass yet; one that passes must leave the list.
+//! `tests/wire/README.md` describes the files.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use common::client_with;
-use elkapi::{Completion, Error, Image, OPTIONS, Verdict};
+use elkapi::{Completion, Error, Image, OPTIONS, Stream, Verdict};
 use elkapi_sim::{RecordedRequest, Simulator};
 use serde_json::{Value, json};
 
@@ -25,21 +24,37 @@ const SETTINGS: &[&str] = &["timeout_ms", "idle_timeout_ms", "max_retries", "bas
 fn every_fixture_gives_the_caller_what_it_expects() {
     let sim = common::simulator();
     let fixtures = fixtures();
-    let mut pending = pending();
     let mut wrong = Vec::new();
     for (name, fixture) in &fixtures {
-        let found = check(&sim, name, fixture);
-        match pending.remove(name) {
-            None => wrong.extend(found.into_iter().map(|mismatch| format!("{name}: {mismatch}"))),
-            Some(capability) if found.is_empty() => {
-                wrong.push(format!("{name}: passes, but pending.json lists it under {capability:?}"));
+        let found = check(&sim, name, fixture, "");
+        wrong.extend(found.into_iter().map(|mismatch| format!("{name}: {mismatch}")));
+    }
+    assert!(wrong.is_empty(), "{} mismatches:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn streams_are_understood_however_the_network_cuts_them() {
+    let sim = common::simulator();
+    let fixtures = fixtures();
+    let seeds = (1..=20).map(|seed| format!("random-{seed}"));
+    let modes = ["bytes", "events", "whole"].map(str::to_owned).into_iter().chain(seeds);
+    // Half a million writes of one byte; and a pause that is lost when all is one write.
+    let unfit = [("bytes", "stream_image_large_line"), ("whole", "stream_idle")];
+    let in_mode = &|mode: &str| {
+        let mut wrong = Vec::new();
+        for (name, fixture) in &fixtures {
+            let is_stream = fixture["request"]["body"]["stream"] == true && fixture.get("response").is_some();
+            if is_stream && !unfit.contains(&(mode, name)) {
+                let found = check(&sim, name, fixture, mode);
+                wrong.extend(found.into_iter().map(|mismatch| format!("{name} as {mode}: {mismatch}")));
             }
-            Some(_) => {}
         }
-    }
-    for (name, capability) in pending {
-        wrong.push(format!("{name}: no such fixture, but pending.json lists it under {capability:?}"));
-    }
+        wrong
+    };
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = modes.map(|mode| scope.spawn(move || in_mode(&mode))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
     assert!(wrong.is_empty(), "{} mismatches:\n{}", wrong.len(), wrong.join("\n"));
 }
 
@@ -72,49 +87,93 @@ fn fixtures() -> BTreeMap<String, Value> {
         .collect()
 }
 
-/// The capability that each pending fixture waits for.
-fn pending() -> BTreeMap<String, String> {
-    let mut pending = BTreeMap::new();
-    for (capability, names) in read("pending").as_object().unwrap() {
-        for name in names.as_array().unwrap() {
-            let earlier = pending.insert(text(name), capability.clone());
-            assert!(earlier.is_none(), "pending.json lists {name} twice");
-        }
-    }
-    pending
-}
-
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("not a string: {value}")).to_owned()
 }
 
-/// What differs, one line each; nothing if the fixture passes.
-fn check(sim: &Simulator, name: &str, fixture: &Value) -> Vec<String> {
+/// What a call came to.
+struct Outcome {
+    /// The answer, or what had arrived of it before a stream failed.
+    answer: Option<Completion>,
+    error: Option<Error>,
+    /// Chunks that a stream handed out.
+    events: usize,
+}
+
+fn unary(outcome: Result<Completion, Error>) -> Outcome {
+    match outcome {
+        Ok(answer) => Outcome { answer: Some(answer), error: None, events: 0 },
+        Err(error) => Outcome { answer: None, error: Some(error), events: 0 },
+    }
+}
+
+fn streamed(stream: Result<Stream, Error>, wrong: &mut Vec<String>) -> Outcome {
+    let mut stream = match stream {
+        Ok(stream) => stream,
+        Err(error) => return Outcome { answer: None, error: Some(error), events: 0 },
+    };
+    let (mut events, mut texts) = (0, String::new());
+    let error = loop {
+        match stream.next() {
+            Some(Ok(chunk)) => {
+                events += 1;
+                texts.push_str(chunk.text());
+                serde_json::from_str::<Value>(chunk.json()).unwrap();
+            }
+            Some(Err(error)) => break Some(error),
+            None => break None,
+        }
+    };
+    let answer = stream.completion();
+    if texts != answer.text() {
+        wrong.push(differs("text of the chunks", &json!(answer.text()), &json!(texts)));
+    }
+    if stream.verdict() != Some(error.as_ref().map_or(answer.verdict(), Error::verdict)) {
+        wrong.push(format!("verdict of the stream: {:?}", stream.verdict()));
+    }
+    Outcome { answer: Some(answer), error, events }
+}
+
+/// What differs, one line each; nothing if the fixture passes. `mode`: how the simulator cuts it.
+fn check(sim: &Simulator, name: &str, fixture: &Value, mode: &str) -> Vec<String> {
     let expect = fixture["expect"].as_object().unwrap();
     let options = match options(fixture, expect.get("client")) {
         Ok(options) => options,
         Err(mismatch) => return vec![mismatch],
     };
     // Scoped by the fixture's name, so that the counters are this fixture's own.
-    let prefix = format!("/s/{name}/wire/{name}");
+    let scope = format!("{name}{mode}");
+    let reframe = if mode.is_empty() { String::new() } else { format!("/reframe/{mode}") };
+    let prefix = format!("/s/{scope}{reframe}/wire/{name}");
     let client = client_with(&sim.url(&format!("{prefix}/v1")), &options);
     let request = &fixture["request"];
+    let mut wrong = Vec::new();
     let outcome = match request["method"].as_str() {
-        Some("GET") => client.get(text(&request["path"]).strip_prefix("/v1").unwrap(), None),
-        _ => client.chat_completions(request["body"].to_string(), None),
+        Some("GET") => unary(client.get(text(&request["path"]).strip_prefix("/v1").unwrap(), None)),
+        _ if request["body"]["stream"] == true => {
+            streamed(client.chat_completions_stream(request["body"].to_string(), None), &mut wrong)
+        }
+        _ => unary(client.chat_completions(request["body"].to_string(), None)),
     };
 
-    if expect["outcome"] != if outcome.is_ok() { "ok" } else { "error" } {
-        let actual =
-            outcome.map_or_else(|error| error.message(), |answer| format!("ok, {:?}", answer.text()));
+    if expect["outcome"] != if outcome.error.is_none() { "ok" } else { "error" } {
+        let actual = match (&outcome.error, &outcome.answer) {
+            (Some(error), _) => error.message(),
+            (None, answer) => format!("ok, {:?}", answer.as_ref().map(|answer| answer.text().into_owned())),
+        };
         return vec![format!("outcome: expected {} got {actual}", expect["outcome"])];
     }
-    let mut wrong = Vec::new();
     for (key, expected) in expect {
-        let actual = match (key.as_str(), &outcome) {
-            ("client" | "outcome", _) => continue,
-            (_, Ok(answer)) => of_answer(key, expected, answer),
-            (_, Err(error)) => of_error(key, expect, error),
+        let actual = match (key.as_str(), &outcome.error, &outcome.answer) {
+            ("client" | "outcome", ..) => continue,
+            ("events", ..) => Ok(json!(outcome.events)),
+            ("saw_done", _, Some(answer)) => Ok(json!(answer.saw_done())),
+            ("partial_text", Some(_), answer) => {
+                Ok(json!(answer.as_ref().map(|answer| answer.text().into_owned()).unwrap_or_default()))
+            }
+            (_, None, Some(answer)) => of_answer(key, expected, answer),
+            (_, Some(error), _) => of_error(key, expect, error),
+            (_, None, None) => unreachable!("neither answer nor error"),
         };
         match actual {
             Ok(actual) if actual == *expected => {}
@@ -122,13 +181,13 @@ fn check(sim: &Simulator, name: &str, fixture: &Value) -> Vec<String> {
             Err(why) => wrong.push(format!("{key}: expected {expected} {why}")),
         }
     }
-    if let Err(error) = &outcome {
+    if let Some(error) = &outcome.error {
         wrong.extend(document_differs(error));
     }
-    let stats = sim.stats_of(name);
-    let attempts = match &outcome {
-        Ok(answer) => answer.attempts().len(),
-        Err(error) => error.attempts().len(),
+    let stats = sim.stats_of(&scope);
+    let attempts = match (&outcome.error, &outcome.answer) {
+        (Some(error), _) => error.attempts().len(),
+        (None, answer) => answer.as_ref().map_or(0, |answer| answer.attempts().len()),
     };
     if attempts as u64 != stats.requests {
         wrong.push(differs("attempts", &json!(stats.requests), &json!(attempts)));

@@ -103,7 +103,7 @@ impl Socket {
                     } else {
                         ends(since, call.limits.write, Limit::Write)
                     };
-                    let ready = self.wait_for(watched, call, limit)?;
+                    let ready = self.wait_for(watched, call, limit, None)?;
                     if !ready.contains(PollFlags::OUT) && ready.contains(PollFlags::IN) {
                         // One that only says "go on" (1xx) still reads.
                         self.output_dropped = self.final_reply_waits();
@@ -143,8 +143,10 @@ impl Socket {
                 } else {
                     ends(self.since(), call.limits.idle, Limit::Idle)
                 };
-                self.wait_for(PollFlags::IN, call, limit)?;
-            } else if call.cancel.as_ref().is_some_and(|cancel| cancel.is_signalled()) {
+                if self.wait_for(PollFlags::IN, call, limit, call.patience())?.is_empty() {
+                    return Err(Stop::Impatient);
+                }
+            } else if call.is_cancelled() {
                 return Err(Stop::Cancelled);
             }
             // A server that always has a byte ready must not outrun the total.
@@ -240,10 +242,11 @@ impl Socket {
         interest: PollFlags,
         call: &Call,
         limit: Option<(Instant, Limit)>,
+        until: Option<Instant>,
     ) -> Result<PollFlags, Stop> {
-        let mut fds = Vec::with_capacity(2);
+        let mut fds = Vec::with_capacity(3);
         fds.push(PollFd::new(&self.fd, interest));
-        wait(&mut fds, call, limit, None)?;
+        wait(&mut fds, call, limit, until)?;
         Ok(fds[0].revents())
     }
 }

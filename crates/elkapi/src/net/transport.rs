@@ -38,8 +38,13 @@ impl Tcp {
     }
 }
 
-/// Keeps the failure whole in the call and spoils the connection.
+/// Keeps the failure whole in the call and spoils the connection, unless it was only a reader who
+/// waited no longer.
 pub(crate) fn give_up(socket: &mut Socket, call: &Call, stop: Stop) -> ureq::Error {
+    if let Stop::Impatient = stop {
+        call.set_out_of_patience();
+        return token();
+    }
     socket.spoil();
     call.fail(stopped(call, stop));
     token()
@@ -122,7 +127,7 @@ mod tests {
             idle: None,
             total: Some(Duration::from_secs(10)),
         };
-        Call::new(&limits, None, None)
+        Call::new(&limits, [], None)
     }
 
     fn no_limit() -> NextTimeout {

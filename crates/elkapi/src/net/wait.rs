@@ -16,6 +16,8 @@ pub(crate) enum Stop {
     Cancelled,
     /// That limit passed.
     TimedOut(Limit),
+    /// Nothing came in the time that the caller of a stream wanted to wait: no failure.
+    Impatient,
     /// The system refused.
     Failed(io::Error),
 }
@@ -33,8 +35,7 @@ impl From<io::Error> for Stop {
 }
 
 /// Waits until one of the descriptors is ready, `until` passes (which is no failure), or the call is
-/// stopped. The answer stands in each descriptor's `revents`; the last place in `fds` is kept free
-/// for the wake descriptor.
+/// stopped. The answer stands in each descriptor's `revents`.
 ///
 /// `own` is the limit of the part that waits; the call's total counts always.
 pub(crate) fn wait<'a>(
@@ -43,10 +44,9 @@ pub(crate) fn wait<'a>(
     own: Option<(Instant, Limit)>,
     until: Option<Instant>,
 ) -> Result<(), Stop> {
-    let wake = call.cancel.as_ref().map(|cancel| cancel.wake()).transpose()?;
     let watched = fds.len();
-    if let Some(wake) = wake {
-        fds.push(PollFd::new(wake, PollFlags::IN));
+    for cancel in call.cancels() {
+        fds.push(PollFd::new(cancel.wake()?, PollFlags::IN));
     }
     let outcome = wait_on(fds, call, call.nearest(own), until);
     fds.truncate(watched);
@@ -61,7 +61,7 @@ fn wait_on(
 ) -> Result<(), Stop> {
     loop {
         // After the descriptor is there and before the wait: a signal in between is seen here.
-        if call.cancel.as_ref().is_some_and(|cancel| cancel.is_signalled()) {
+        if call.is_cancelled() {
             return Err(Stop::Cancelled);
         }
         let backstop = call.interrupt.as_ref().and_then(|interrupt| interrupt.backstop());
@@ -91,7 +91,7 @@ fn wait_on(
                 }
             }
             Ok(_) => {
-                if call.cancel.as_ref().is_some_and(|cancel| cancel.is_signalled()) {
+                if call.is_cancelled() {
                     return Err(Stop::Cancelled);
                 }
                 return Ok(());
@@ -131,6 +131,7 @@ pub(crate) fn stopped(call: &Call, stop: Stop) -> Error {
             format!("The limit {} expired after {elapsed} ms in phase {}", limit.name(), phase.name()),
         )
         .with_limit(limit),
+        Stop::Impatient => Error::new(Kind::Internal, "A wait without a limit ended before its time"),
         Stop::Failed(error) => Error::new(Kind::Connection, broken(phase, &error)),
     };
     with_facts(error, call)

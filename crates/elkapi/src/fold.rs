@@ -1,0 +1,540 @@
+//! Chunks of a stream folded into the document that a unary call would have brought. Pure: no I/O.
+//!
+//! Strings join, objects merge, lists extend, also under names nobody knew; names and ids are taken
+//! once; tool calls are put together by index or id, as the habits of gateways need it.
+
+use std::ops::Range;
+
+use crate::json::{self, Type};
+
+/// Members that name something: they are repeated, not continued.
+const NAMES: &[&str] = &[
+    "id",
+    "type",
+    "role",
+    "name",
+    "object",
+    "model",
+    "index",
+    "mime_type",
+    "mimeType",
+    "url",
+    "format",
+    "created",
+];
+
+/// What has been folded so far.
+#[derive(Debug, Default)]
+pub(crate) struct Fold {
+    /// Members of the whole but `choices` and `usage`, as JSON text.
+    root: Vec<(String, String)>,
+    choices: Vec<Choice>,
+    /// The last that was not null; cumulative counts are not added up.
+    usage: Option<String>,
+    /// The text that the last chunk added to the choice with the lowest index.
+    added: Added,
+}
+
+#[derive(Debug, Default)]
+enum Added {
+    #[default]
+    Nothing,
+    /// The end of that choice's content.
+    Tail(usize, Range<usize>),
+    /// Texts of content parts, joined.
+    Parts(String),
+}
+
+#[derive(Debug)]
+struct Choice {
+    index: i64,
+    /// Members of the message, `content` apart.
+    message: Vec<(String, Merged)>,
+    content: Content,
+    finish_reason: Option<String>,
+    /// Other members of the choice, such as `logprobs`.
+    rest: Vec<(String, Merged)>,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Only null, or nothing.
+    None,
+    Text(String),
+    Parts(Vec<Merged>),
+}
+
+/// A value put together from pieces.
+#[derive(Debug)]
+enum Merged {
+    /// Anything but text, list and object, as JSON text.
+    Raw(String),
+    Text(String),
+    List(Vec<Merged>),
+    Object(Vec<(String, Merged)>),
+}
+
+/// What a chunk held.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// An `error` member that is not null.
+    pub error: bool,
+}
+
+impl Fold {
+    /// Folds one chunk, a JSON object text. `false` when it is not an object.
+    pub fn absorb(&mut self, chunk: &str) -> Option<Held> {
+        let mut held = Held::default();
+        self.added = Added::Nothing;
+        let is_object = json::each_member(chunk, &mut |name, value| {
+            let value = value.get();
+            match name.as_ref() {
+                "choices" => {
+                    json::each_item(value, &mut |choice| self.absorb_choice(choice.get()));
+                }
+                "usage" => {
+                    if Type::of(value) != Type::Null {
+                        let usage = self.usage.get_or_insert_default();
+                        usage.clear();
+                        usage.push_str(value);
+                    }
+                }
+                "error" if Type::of(value) != Type::Null => held.error = true,
+                "success" if value == "false" => held.error = true,
+                _ => self.absorb_root(&name, value),
+            }
+        });
+        is_object.then_some(held)
+    }
+
+    /// The first value that says something stays.
+    fn absorb_root(&mut self, name: &str, value: &str) {
+        match self.root.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) if known == "null" || known == "\"\"" => {
+                known.clear();
+                known.push_str(value);
+            }
+            Some(_) => {}
+            None => self.root.push((name.to_owned(), value.to_owned())),
+        }
+    }
+
+    fn absorb_choice(&mut self, choice: &str) {
+        let mut index = None;
+        json::each_member(choice, &mut |name, value| {
+            if name == "index" {
+                index = value.get().parse().ok();
+            }
+        });
+        let index = index.unwrap_or(0);
+        let place = match self.choices.iter().position(|known| known.index == index) {
+            Some(place) => place,
+            None => {
+                self.choices.push(Choice::new(index));
+                self.choices.len() - 1
+            }
+        };
+        let is_first = self.choices.iter().all(|other| other.index >= index);
+        let known = &mut self.choices[place];
+        let mut added = Added::Nothing;
+        json::each_member(choice, &mut |name, value| {
+            let value = value.get();
+            match name.as_ref() {
+                "index" => {}
+                // A whole reply to a stream request has a message instead of a delta.
+                "delta" | "message" => {
+                    json::each_member(value, &mut |name, value| {
+                        let value = value.get();
+                        if name == "content" {
+                            added = known.content.absorb(place, value);
+                        } else {
+                            merge_member(&mut known.message, &name, value);
+                        }
+                    });
+                }
+                "finish_reason" => {
+                    if Type::of(value) != Type::Null {
+                        known.finish_reason = Some(value.to_owned());
+                    }
+                }
+                _ => merge_member(&mut known.rest, &name, value),
+            }
+        });
+        if is_first {
+            self.added = added;
+        }
+    }
+
+    /// The text that the last chunk added to the choice with the lowest index.
+    pub fn added_text(&self) -> &str {
+        match &self.added {
+            Added::Nothing => "",
+            Added::Parts(text) => text,
+            Added::Tail(place, range) => match &self.choices[*place].content {
+                Content::Text(text) => &text[range.clone()],
+                _ => "",
+            },
+        }
+    }
+
+    /// Whether any part of an answer came.
+    pub fn has_answer(&self) -> bool {
+        !self.choices.is_empty()
+    }
+
+    /// Whether every choice said why it ended.
+    pub fn is_finished(&self) -> bool {
+        self.has_answer() && self.choices.iter().all(|choice| choice.finish_reason.is_some())
+    }
+
+    /// The folded document, as a unary call would have brought it.
+    pub fn document(&self) -> String {
+        let mut out = String::from("{");
+        for (name, value) in &self.root {
+            let value = if name == "object" && value == "\"chat.completion.chunk\"" {
+                "\"chat.completion\""
+            } else {
+                value
+            };
+            write_name(&mut out, name);
+            out.push_str(value);
+        }
+        write_name(&mut out, "choices");
+        out.push('[');
+        let mut sorted: Vec<&Choice> = self.choices.iter().collect();
+        sorted.sort_by_key(|choice| choice.index);
+        for (place, choice) in sorted.into_iter().enumerate() {
+            if place > 0 {
+                out.push(',');
+            }
+            choice.write(&mut out);
+        }
+        out.push(']');
+        if let Some(usage) = &self.usage {
+            write_name(&mut out, "usage");
+            out.push_str(usage);
+        }
+        out.push('}');
+        out
+    }
+}
+
+impl Choice {
+    fn new(index: i64) -> Choice {
+        Choice { index, message: Vec::new(), content: Content::None, finish_reason: None, rest: Vec::new() }
+    }
+
+    fn write(&self, out: &mut String) {
+        out.push_str(&format!("{{\"index\":{},\"message\":{{", self.index));
+        for (name, value) in &self.message {
+            write_name(out, name);
+            value.write(out);
+        }
+        write_name(out, "content");
+        match &self.content {
+            Content::None => out.push_str("null"),
+            Content::Text(text) => out.push_str(&json::quote(text)),
+            Content::Parts(parts) => write_list(out, parts),
+        }
+        out.push_str("},\"finish_reason\":");
+        out.push_str(self.finish_reason.as_deref().unwrap_or("null"));
+        for (name, value) in &self.rest {
+            write_name(out, name);
+            value.write(out);
+        }
+        out.push('}');
+    }
+}
+
+impl Content {
+    /// Adds a piece, and tells which text it was.
+    fn absorb(&mut self, place: usize, value: &str) -> Added {
+        match Type::of(value) {
+            Type::String => match self {
+                Content::Parts(parts) => {
+                    let text = json::unescape(value).into_owned();
+                    if !text.is_empty() {
+                        parts.push(text_part(text.clone()));
+                    }
+                    Added::Parts(text)
+                }
+                Content::None => {
+                    let text = json::unescape(value).into_owned();
+                    let range = 0..text.len();
+                    *self = Content::Text(text);
+                    Added::Tail(place, range)
+                }
+                Content::Text(text) => {
+                    let before = text.len();
+                    text.push_str(&json::unescape(value));
+                    Added::Tail(place, before..text.len())
+                }
+            },
+            Type::Array => {
+                let mut parts = match std::mem::replace(self, Content::None) {
+                    Content::None => Vec::new(),
+                    Content::Text(text) if text.is_empty() => Vec::new(),
+                    Content::Text(text) => vec![text_part(text)],
+                    Content::Parts(parts) => parts,
+                };
+                let mut added = String::new();
+                json::each_item(value, &mut |part| {
+                    let part = Merged::of(part.get());
+                    if let Merged::Object(members) = &part
+                        && let Some((_, Merged::Text(text))) = members.iter().find(|(name, _)| name == "text")
+                    {
+                        added.push_str(text);
+                    }
+                    parts.push(part);
+                });
+                *self = Content::Parts(parts);
+                Added::Parts(added)
+            }
+            _ => Added::Nothing,
+        }
+    }
+}
+
+fn text_part(text: String) -> Merged {
+    Merged::Object(vec![
+        ("type".to_owned(), Merged::Text("text".to_owned())),
+        ("text".to_owned(), Merged::Text(text)),
+    ])
+}
+
+impl Merged {
+    fn of(value: &str) -> Merged {
+        match Type::of(value) {
+            Type::String => Merged::Text(json::unescape(value).into_owned()),
+            Type::Array => {
+                let mut list = Vec::new();
+                json::each_item(value, &mut |item| list.push(Merged::of(item.get())));
+                Merged::List(list)
+            }
+            Type::Object => {
+                let mut members = Vec::new();
+                json::each_member(value, &mut |name, value| {
+                    members.push((name.into_owned(), Merged::of(value.get())));
+                });
+                Merged::Object(members)
+            }
+            _ => Merged::Raw(value.to_owned()),
+        }
+    }
+
+    fn merge(&mut self, name: &str, value: &str) {
+        match (&mut *self, Type::of(value)) {
+            (_, Type::Null) => {}
+            (Merged::Text(text), Type::String) => {
+                let more = json::unescape(value);
+                if !NAMES.contains(&name) {
+                    text.push_str(&more);
+                } else if !more.is_empty() {
+                    text.clear();
+                    text.push_str(&more);
+                }
+            }
+            (Merged::Object(members), Type::Object) => {
+                json::each_member(value, &mut |name, value| merge_member(members, &name, value.get()));
+            }
+            (Merged::List(list), Type::Array) if name == "tool_calls" => {
+                json::each_item(value, &mut |call| merge_tool_call(list, call.get()));
+            }
+            (Merged::List(list), Type::Array) => {
+                json::each_item(value, &mut |item| list.push(Merged::of(item.get())));
+            }
+            _ => *self = Merged::of(value),
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        match self.member(name)? {
+            Merged::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn member(&self, name: &str) -> Option<&Merged> {
+        match self {
+            Merged::Object(members) => {
+                members.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+            }
+            _ => None,
+        }
+    }
+
+    fn write(&self, out: &mut String) {
+        match self {
+            Merged::Raw(raw) => out.push_str(raw),
+            Merged::Text(text) => out.push_str(&json::quote(text)),
+            Merged::List(list) => write_list(out, list),
+            Merged::Object(members) => {
+                out.push('{');
+                for (name, value) in members {
+                    write_name(out, name);
+                    value.write(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+fn merge_member(members: &mut Vec<(String, Merged)>, name: &str, value: &str) {
+    match members.iter_mut().find(|(known, _)| known == name) {
+        Some((_, known)) => known.merge(name, value),
+        None if name == "tool_calls" && Type::of(value) == Type::Array => {
+            let mut list = Vec::new();
+            json::each_item(value, &mut |call| merge_tool_call(&mut list, call.get()));
+            members.push((name.to_owned(), Merged::List(list)));
+        }
+        None => members.push((name.to_owned(), Merged::of(value))),
+    }
+}
+
+/// Puts a piece to the call it belongs to: by index, unless its id says that it is another call; without
+/// index by id; with neither it goes on with the last call, unless it names a function.
+fn merge_tool_call(calls: &mut Vec<Merged>, piece: &str) {
+    let piece_value = Merged::of(piece);
+    let id = piece_value.text("id").filter(|id| !id.is_empty());
+    let same_id = |call: &Merged| match (id, call.text("id").filter(|id| !id.is_empty())) {
+        (Some(new), Some(known)) => new == known,
+        _ => true,
+    };
+    let index = match piece_value.member("index") {
+        Some(Merged::Raw(index)) if index != "null" => Some(index.as_str()),
+        _ => None,
+    };
+    let place = match (index, id) {
+        (Some(index), _) => calls.iter().rposition(|call| {
+            matches!(call.member("index"), Some(Merged::Raw(known)) if known == index) && same_id(call)
+        }),
+        (None, Some(id)) => calls.iter().rposition(|call| call.text("id") == Some(id)),
+        (None, None) => {
+            let named = piece_value.member("function").and_then(|function| function.text("name"));
+            if named.is_some_and(|name| !name.is_empty()) { None } else { calls.len().checked_sub(1) }
+        }
+    };
+    match place {
+        Some(place) => calls[place].merge("", piece),
+        None => calls.push(piece_value),
+    }
+}
+
+fn write_name(out: &mut String, name: &str) {
+    if !out.ends_with('{') {
+        out.push(',');
+    }
+    out.push_str(&json::quote(name));
+    out.push(':');
+}
+
+fn write_list(out: &mut String, list: &[Merged]) {
+    out.push('[');
+    for (place, item) in list.iter().enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        item.write(out);
+    }
+    out.push(']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fold(chunks: &[&str]) -> Fold {
+        let mut fold = Fold::default();
+        for chunk in chunks {
+            assert!(fold.absorb(chunk).is_some(), "{chunk}");
+        }
+        fold
+    }
+
+    fn calls(pieces: &[&str]) -> String {
+        let chunks: Vec<String> = pieces
+            .iter()
+            .map(|piece| format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":[{piece}]}}}}]}}"#))
+            .collect();
+        let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+        let document = json::Document::of_text(&fold(&chunks).document()).unwrap();
+        document.pointer("/choices/0/message/tool_calls").unwrap().raw().to_owned()
+    }
+
+    #[test]
+    fn texts_join_names_do_not_and_unknown_members_are_kept() {
+        let fold = fold(&[
+            r#"{"id":"","object":"chat.completion.chunk","x":null,"choices":[{"index":0,"delta":{"role":"assistant","content":"Hé","new":{"a":"x","n":1,"l":[1]}}}],"usage":null}"#,
+            r#"{"id":"i","object":"chat.completion.chunk","x":7,"choices":[{"index":0,"delta":{"role":"assistant","content":"l\u006co","new":{"a":"y","n":2,"l":[2]}},"finish_reason":"stop","logprobs":{"content":[{"t":1}]}}],"usage":{"total_tokens":3}}"#,
+        ]);
+        assert_eq!(
+            fold.document(),
+            r#"{"id":"i","object":"chat.completion","x":7,"choices":[{"index":0,"message":{"role":"assistant","new":{"a":"xy","n":2,"l":[1,2]},"content":"Héllo"},"finish_reason":"stop","logprobs":{"content":[{"t":1}]}}],"usage":{"total_tokens":3}}"#
+        );
+        assert_eq!(fold.added_text(), "llo");
+        assert!(fold.is_finished());
+    }
+
+    #[test]
+    fn tool_calls_are_put_together_in_every_habit_of_gateways() {
+        // Pieces by index, ids repeated, `type` null.
+        assert_eq!(
+            calls(&[
+                r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}"#,
+                r#"{"index":1,"id":"b","function":{"name":"g","arguments":"{"}}"#,
+                r#"{"index":0,"id":"a","type":null,"function":{"arguments":"{}"}}"#,
+                r#"{"index":1,"function":{"arguments":"}"}}"#,
+            ]),
+            r#"[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{}"}},{"index":1,"id":"b","function":{"name":"g","arguments":"{}"}}]"#
+        );
+        // Whole calls without index, or all with the same one.
+        for index in ["", r#""index":0,"#] {
+            let first = format!(r#"{{{index}"id":"a","function":{{"name":"f","arguments":"1"}}}}"#);
+            let second = format!(r#"{{{index}"id":"b","function":{{"name":"f","arguments":"2"}}}}"#);
+            assert_eq!(calls(&[&first, &second]), format!("[{first},{second}]"));
+        }
+        // Neither index nor id: a name begins a call, arguments go on with the last.
+        assert_eq!(
+            calls(&[
+                r#"{"function":{"name":"f","arguments":"1"}}"#,
+                r#"{"function":{"arguments":"2"}}"#,
+                r#"{"function":{"name":"g","arguments":"3"}}"#,
+            ]),
+            r#"[{"function":{"name":"f","arguments":"12"}},{"function":{"name":"g","arguments":"3"}}]"#
+        );
+    }
+
+    #[test]
+    fn several_choices_stay_apart_and_the_lowest_gives_the_text() {
+        let mut fold = Fold::default();
+        let mut texts = Vec::new();
+        for (index, text) in [(1, "B"), (0, "A"), (1, "b"), (0, "a")] {
+            fold.absorb(&format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"{text}"}}}}]}}"#));
+            texts.push(fold.added_text().to_owned());
+        }
+        assert_eq!(texts, ["B", "A", "", "a"]);
+        assert!(fold.document().contains(r#"{"index":0,"message":{"content":"Aa"}"#), "{}", fold.document());
+        assert!(!fold.is_finished());
+    }
+
+    #[test]
+    fn parts_and_texts_in_one_answer_become_parts() {
+        let fold = fold(&[
+            r#"{"choices":[{"delta":{"content":"a"}}]}"#,
+            r#"{"choices":[{"delta":{"content":[{"type":"text","text":"b"},{"type":"image_url","image_url":"x"}]}}]}"#,
+            r#"{"choices":[{"delta":{"content":"c"}}]}"#,
+        ]);
+        assert!(fold.document().contains(r#""content":[{"type":"text","text":"a"},{"type":"text","text":"b"},{"type":"image_url","image_url":"x"},{"type":"text","text":"c"}]"#), "{}", fold.document());
+        assert_eq!(fold.added_text(), "c");
+    }
+
+    #[test]
+    fn an_error_beside_anything_is_seen() {
+        let mut fold = Fold::default();
+        assert_eq!(fold.absorb(r#"{"error":null}"#), Some(Held { error: false }));
+        assert_eq!(fold.absorb(r#"{"choices":[],"error":"x"}"#), Some(Held { error: true }));
+        assert_eq!(fold.absorb("[1]"), None);
+        assert_eq!(fold.absorb("\"x\""), None);
+    }
+}
