@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
     };
     for piece in bytes.chunks(piece) {
         decoder.feed(piece);
-        while let Some(event) = decoder.next().expect("it is small") {
+        while let Some(event) = decoder.next_event().expect("it is small") {
             taken.push(own(event));
         }
     }

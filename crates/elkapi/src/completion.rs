@@ -53,8 +53,8 @@ pub(crate) struct StreamFacts {
 
 impl Completion {
     /// What a stream has brought so far, in the shape of a whole answer.
-    pub(crate) fn folded(head: &Reply, document: &str, facts: StreamFacts) -> Completion {
-        let body = Body::new(document.as_bytes().to_vec());
+    pub(crate) fn folded(head: &Reply, document: String, facts: StreamFacts) -> Completion {
+        let body = Body::new(document.into_bytes());
         let reply = Reply::new(head.status(), head.headers().clone(), body);
         // The fold writes JSON; were it too deep to walk, it would be an empty object.
         let document = Document::of_reply(&reply).unwrap_or_else(|_| Document::empty());
@@ -240,12 +240,7 @@ impl Completion {
         if let Some(verdict) = self.0.stream.and_then(|stream| stream.verdict) {
             return verdict;
         }
-        match self.finish_reason().as_deref() {
-            Some("length") => Verdict::Length,
-            Some("content_filter") => Verdict::Filtered,
-            Some("tool_calls" | "function_call") => Verdict::ToolCalls,
-            _ => Verdict::Complete,
-        }
+        verdict_of(self.finish_reason().as_deref())
     }
 
     fn decoded_images(&self) -> &Images {
@@ -315,6 +310,16 @@ impl Completion {
             images: self.images().iter().map(|image| Picture { source: image.source().name() }).collect(),
         };
         serde_json::to_string(&call).unwrap_or_else(|_| "{}".to_owned())
+    }
+}
+
+/// What a finish reason says about the answer.
+pub(crate) fn verdict_of(finish_reason: Option<&str>) -> Verdict {
+    match finish_reason {
+        Some("length") => Verdict::Length,
+        Some("content_filter") => Verdict::Filtered,
+        Some("tool_calls" | "function_call") => Verdict::ToolCalls,
+        _ => Verdict::Complete,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Strings join, objects merge, lists extend, also under names nobody knew; names and ids are taken
 //! once; tool calls are put together by index or id, as the habits of gateways need it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::json::{self, Type};
@@ -42,7 +43,7 @@ enum Added {
     /// The end of that choice's content.
     Tail(usize, Range<usize>),
     /// Texts of content parts, joined.
-    Parts(String),
+    Parts(Text),
 }
 
 #[derive(Debug)]
@@ -60,8 +61,35 @@ struct Choice {
 enum Content {
     /// Only null, or nothing.
     None,
-    Text(String),
+    Text(Text),
     Parts(Vec<Merged>),
+}
+
+/// A growing text with a NUL behind it, so that C can borrow its end.
+#[derive(Debug)]
+struct Text(String);
+
+impl Text {
+    fn new(text: &str) -> Text {
+        let mut own = String::with_capacity(text.len() + 1);
+        own.push_str(text);
+        own.push('\0');
+        Text(own)
+    }
+
+    fn push(&mut self, more: &str) {
+        self.0.pop();
+        self.0.push_str(more);
+        self.0.push('\0');
+    }
+
+    fn as_str(&self) -> &str {
+        &self.0[..self.0.len() - 1]
+    }
+
+    fn len(&self) -> usize {
+        self.0.len() - 1
+    }
 }
 
 /// A value put together from pieces.
@@ -167,14 +195,26 @@ impl Fold {
 
     /// The text that the last chunk added to the choice with the lowest index.
     pub fn added_text(&self) -> &str {
+        let with_nul = self.added_text_with_nul();
+        &with_nul[..with_nul.len() - 1]
+    }
+
+    /// The same with a NUL behind it.
+    pub fn added_text_with_nul(&self) -> &str {
         match &self.added {
-            Added::Nothing => "",
-            Added::Parts(text) => text,
+            Added::Nothing => "\0",
+            Added::Parts(text) => &text.0,
             Added::Tail(place, range) => match &self.choices[*place].content {
-                Content::Text(text) => &text[range.clone()],
-                _ => "",
+                Content::Text(text) => &text.0[range.start..=range.end],
+                _ => "\0",
             },
         }
+    }
+
+    /// Why the choice with the lowest index ended.
+    pub fn finish_reason(&self) -> Option<Cow<'_, str>> {
+        let first = self.choices.iter().min_by_key(|choice| choice.index)?;
+        first.finish_reason.as_deref().map(json::unescape)
     }
 
     /// Whether any part of an answer came.
@@ -233,7 +273,7 @@ impl Choice {
         write_name(out, "content");
         match &self.content {
             Content::None => out.push_str("null"),
-            Content::Text(text) => out.push_str(&json::quote(text)),
+            Content::Text(text) => out.push_str(&json::quote(text.as_str())),
             Content::Parts(parts) => write_list(out, parts),
         }
         out.push_str("},\"finish_reason\":");
@@ -252,29 +292,30 @@ impl Content {
         match Type::of(value) {
             Type::String => match self {
                 Content::Parts(parts) => {
-                    let text = json::unescape(value).into_owned();
+                    let text = json::unescape(value);
+                    let added = Added::Parts(Text::new(&text));
                     if !text.is_empty() {
-                        parts.push(text_part(text.clone()));
+                        parts.push(text_part(text.into_owned()));
                     }
-                    Added::Parts(text)
+                    added
                 }
                 Content::None => {
-                    let text = json::unescape(value).into_owned();
+                    let text = Text::new(&json::unescape(value));
                     let range = 0..text.len();
                     *self = Content::Text(text);
                     Added::Tail(place, range)
                 }
                 Content::Text(text) => {
                     let before = text.len();
-                    text.push_str(&json::unescape(value));
+                    text.push(&json::unescape(value));
                     Added::Tail(place, before..text.len())
                 }
             },
             Type::Array => {
                 let mut parts = match std::mem::replace(self, Content::None) {
                     Content::None => Vec::new(),
-                    Content::Text(text) if text.is_empty() => Vec::new(),
-                    Content::Text(text) => vec![text_part(text)],
+                    Content::Text(text) if text.len() == 0 => Vec::new(),
+                    Content::Text(text) => vec![text_part(text.as_str().to_owned())],
                     Content::Parts(parts) => parts,
                 };
                 let mut added = String::new();
@@ -288,7 +329,7 @@ impl Content {
                     parts.push(part);
                 });
                 *self = Content::Parts(parts);
-                Added::Parts(added)
+                Added::Parts(Text::new(&added))
             }
             _ => Added::Nothing,
         }

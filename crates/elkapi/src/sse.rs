@@ -4,7 +4,7 @@
 //! grows; the data of a one-line event is lent, not copied. Beyond the standard, lines that are bare
 //! JSON are kept: a gateway that fails after its first keep-alive writes its error so.
 
-/// A decoder; `room` and `filled` put bytes in, `next` takes events out.
+/// A decoder; `room` and `filled` put bytes in, `next_event` takes events out.
 #[derive(Debug)]
 pub struct Decoder {
     window: Vec<u8>,
@@ -71,6 +71,7 @@ enum Line {
 /// Bare JSON is an error text; more of it serves nobody.
 const BARE_MOST: usize = 64 * 1024;
 const ROOM: usize = 16 * 1024;
+const KEPT: usize = 1024 * 1024;
 
 impl Decoder {
     /// A decoder that takes events of at most `limit` bytes.
@@ -94,7 +95,12 @@ impl Decoder {
 
     /// Space for more bytes, at least a few thousand.
     pub fn room(&mut self) -> &mut [u8] {
-        if self.start == self.end {
+        if self.start == self.end && self.window.len() > KEPT {
+            // After a picture of many megabytes the window need not stay that large.
+            self.window = Vec::new();
+            self.lent = Pending::default();
+            (self.start, self.end, self.line, self.scanned) = (0, 0, 0, 0);
+        } else if self.start == self.end {
             self.shift();
         } else if self.window.len() - self.end < ROOM / 4 && self.start >= self.window.len() / 2 {
             // Moving less than half keeps the cost of moving below that of reading.
@@ -102,7 +108,7 @@ impl Decoder {
         }
         if self.window.len() - self.end < ROOM / 4 {
             // Doubling a window of many megabytes would hold as much again for nothing.
-            let more = if self.window.len() < 4 << 20 { self.window.len() } else { self.window.len() / 4 };
+            let more = if self.window.len() < 4 << 20 { self.window.len() } else { self.window.len() / 8 };
             let larger = self.window.len() + more.max(ROOM);
             self.window.resize(larger, 0);
         }
@@ -115,6 +121,7 @@ impl Decoder {
         if by == 0 {
             return;
         }
+        self.lent = Pending::default();
         self.window.copy_within(self.start..self.end, 0);
         self.end -= by;
         self.line -= by;
@@ -156,7 +163,7 @@ impl Decoder {
     /// # Errors
     ///
     /// When an event grows beyond the limit.
-    pub fn next(&mut self) -> Result<Option<Event<'_>>, TooLarge> {
+    pub fn next_event(&mut self) -> Result<Option<Event<'_>>, TooLarge> {
         Ok(if self.advance()? { Some(self.current()) } else { None })
     }
 
@@ -200,7 +207,7 @@ impl Decoder {
         let data = match self.lent.data {
             Data::None => &[],
             Data::Line(from, to) => &self.window[from..to],
-            Data::Lines => &self.joined[..],
+            Data::Lines => &self.joined[..self.joined.len() - 1],
         };
         Event { name, data, whole: self.lent_whole }
     }
@@ -216,6 +223,22 @@ impl Decoder {
     fn lend(&mut self, whole: bool) {
         self.lent = std::mem::take(&mut self.pending);
         self.lent_whole = whole;
+        // A NUL takes the place of the line end behind the data, so that C can borrow it.
+        match self.lent.data {
+            Data::None => {}
+            Data::Line(_, to) if to < self.window.len() => self.window[to] = 0,
+            Data::Line(..) => self.window.push(0),
+            Data::Lines => self.joined.push(0),
+        }
+    }
+
+    /// The data of the event that was gone on to last, with a NUL behind it.
+    pub fn current_with_nul(&self) -> &[u8] {
+        match self.lent.data {
+            Data::None => &[0],
+            Data::Line(from, to) => &self.window[from..=to],
+            Data::Lines => &self.joined,
+        }
     }
 
     /// The place of the next whole line, without its end.
@@ -336,7 +359,7 @@ mod tests {
         };
         for piece in pieces {
             decoder.feed(piece);
-            while let Some(event) = decoder.next().unwrap() {
+            while let Some(event) = decoder.next_event().unwrap() {
                 taken.push(own(event));
             }
         }
@@ -420,11 +443,11 @@ mod tests {
         let mut decoder = Decoder::new(100);
         for _ in 0..1000 {
             decoder.feed(b": PING\n");
-            assert_eq!(decoder.next(), Ok(None));
+            assert_eq!(decoder.next_event(), Ok(None));
         }
         decoder.feed(b"data: ");
         decoder.feed(&[b'x'; 200]);
-        assert_eq!(decoder.next(), Err(TooLarge));
+        assert_eq!(decoder.next_event(), Err(TooLarge));
     }
 
     #[test]
@@ -433,9 +456,9 @@ mod tests {
         decoder.feed(b"data: ");
         for _ in 0..4096 {
             decoder.feed(&[b'x'; 16 * 1024]);
-            assert!(decoder.next().unwrap().is_none());
+            assert!(decoder.next_event().unwrap().is_none());
         }
         decoder.feed(b"\n\n");
-        assert_eq!(decoder.next().unwrap().unwrap().data.len(), 64 << 20);
+        assert_eq!(decoder.next_event().unwrap().unwrap().data.len(), 64 << 20);
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::call::Call;
 use crate::cancel::Cancel;
-use crate::completion::{Completion, StreamFacts};
+use crate::completion::{Completion, StreamFacts, verdict_of};
 use crate::error::{Attempt, Billed, Error, Kind, Verdict};
 use crate::exchange::{Events, Received};
 use crate::fold::Fold;
@@ -221,14 +221,28 @@ impl Stream {
         Some(Chunk { data, text: self.fold.added_text() })
     }
 
+    /// The present chunk's JSON with a NUL behind it; `None` where it must be copied for that.
+    pub fn chunk_json_with_nul(&self) -> Option<&[u8]> {
+        match (&self.whole, &self.lossy) {
+            _ if !self.has_chunk => None,
+            (Some(whole), _) => Some(whole.reply().body_with_nul()),
+            (None, Some(_)) => None,
+            (None, None) => Some(self.decoder.current_with_nul()),
+        }
+    }
+
+    /// The present chunk's text with a NUL behind it.
+    pub fn chunk_text_with_nul(&self) -> &[u8] {
+        if self.has_chunk { self.fold.added_text_with_nul().as_bytes() } else { &[0] }
+    }
+
     /// What has arrived so far, in the shape of a whole answer.
     pub fn completion(&self) -> Completion {
         if let Some(whole) = &self.whole {
             return whole.clone();
         }
         let facts = StreamFacts { saw_done: self.saw_done, verdict: self.verdict };
-        let document = self.fold.document();
-        Completion::folded(&self.head, &document, facts)
+        Completion::folded(&self.head, self.fold.document(), facts)
             .with_call(self.attempts.clone(), self.call.elapsed_ms())
     }
 
@@ -432,7 +446,7 @@ impl Stream {
     /// The stream has ended in order: was the answer whole?
     fn judge(&mut self) -> Result<(), Error> {
         if self.fold.is_finished() {
-            let verdict = self.completion().verdict();
+            let verdict = verdict_of(self.fold.finish_reason().as_deref());
             self.end(verdict);
             return Ok(());
         }

@@ -82,7 +82,7 @@ fn fixtures() -> BTreeMap<String, Value> {
         file.strip_suffix(".json").map(str::to_owned)
     });
     names
-        .filter(|name| name != "index" && name != "pending")
+        .filter(|name| name != "index")
         .map(|name| (name.clone(), read(&name)))
         .collect()
 }
