@@ -4,6 +4,10 @@
 enum {
     /* It worked. */
     ELK_OK = 0,
+    /* A stream has ended well. */
+    ELK_DONE = 1,
+    /* Nothing came in the time that the caller wanted to wait; nothing is lost. */
+    ELK_PENDING = 2,
     ELK_NUL = -1,
     ELK_ABI_VERSION = 0,
     /* An argument or the request text is not usable; nothing was sent. */
@@ -82,6 +86,8 @@ typedef struct elk_client elk_client;
 
 typedef struct elk_result elk_result;
 
+typedef struct elk_stream elk_stream;
+
 typedef int32_t elk_status;
 
 elk_client *elk_client_new(const char *config_json, size_t len);
@@ -89,6 +95,8 @@ elk_client *elk_client_new(const char *config_json, size_t len);
 const elk_result *elk_client_error(const elk_client *client);
 
 elk_client *elk_client_with(const elk_client *client, const char *changes_json, size_t len);
+
+void elk_client_on_interrupt(elk_client *client, int32_t (*ask)(void *user), void *user);
 
 void elk_client_free(elk_client *client);
 
@@ -98,6 +106,33 @@ elk_result *elk_chat_completions(const elk_client *client,
                                  const elk_cancel *cancel_or_null);
 
 elk_result *elk_get(const elk_client *client, const char *path, const elk_cancel *cancel_or_null);
+
+elk_cancel *elk_cancel_new(void);
+
+elk_cancel *elk_cancel_ref(const elk_cancel *cancel);
+
+void elk_cancel_signal(const elk_cancel *cancel);
+
+void elk_cancel_free(elk_cancel *cancel);
+
+elk_stream *elk_chat_completions_stream(const elk_client *client,
+                                        const char *request_json,
+                                        size_t len,
+                                        const elk_cancel *cancel_or_null);
+
+elk_status elk_stream_next(elk_stream *stream, int32_t wait_ms);
+
+const char *elk_stream_text(elk_stream *stream, size_t *len);
+
+const char *elk_stream_json(elk_stream *stream, size_t *len);
+
+const char *elk_stream_get(elk_stream *stream, const char *pointer, size_t *len);
+
+void elk_stream_cancel(const elk_stream *stream);
+
+elk_result *elk_stream_finish(elk_stream *stream);
+
+void elk_stream_free(elk_stream *stream);
 
 elk_status elk_result_status(const elk_result *result);
 

@@ -60,6 +60,10 @@
 enum {
     /* It worked. */
     ELK_OK = 0,
+    /* A stream has ended well. */
+    ELK_DONE = 1,
+    /* Nothing came in the time that the caller wanted to wait; nothing is lost. */
+    ELK_PENDING = 2,
     /* An argument or the request text is not usable; nothing was sent. */
     ELK_E_INVALID_ARGUMENT = -10,
     /* The configuration is not usable; nothing was sent. */
@@ -131,7 +135,7 @@ enum {
 };
 
 /**
- * Stops calls from another thread. This version has no function that makes one: pass NULL.
+ * Stops every call it was given to, now or later; cannot be undone.
  */
 typedef struct elk_cancel elk_cancel;
 
@@ -146,7 +150,13 @@ typedef struct elk_client elk_client;
 typedef struct elk_result elk_result;
 
 /**
- * 0: it worked. Below 0: a failure, one of the ELK_E_ numbers, which are never renumbered.
+ * An open stream, or the refusal that it met.
+ */
+typedef struct elk_stream elk_stream;
+
+/**
+ * 0: it worked. Below 0: a failure, one of the ELK_E_ numbers, which are never renumbered. Above 0:
+ * only from the functions that go on to the next of something.
  */
 typedef int32_t elk_status;
 
@@ -201,6 +211,24 @@ elk_client *elk_client_with(const elk_client *client,
                             size_t len);
 
 /**
+ * Sets what is asked when a signal interrupted a waiting call: whether to stop the call.
+ *
+ * `ask` runs on the thread that called, after the program's own signal handlers and under no lock;
+ * it may use this library. Not 0 stops the call, which ends as `cancelled`; 0 lets it go on. A
+ * signal that arrives just before a wait begins is not noticed; to miss none, have the handler
+ * call `elk_cancel_signal`. Clients made of this one by `elk_client_with` inherit it.
+ *
+ * `ask`: must return, neither by `longjmp` nor by an exception; NULL for none, as at first.
+ * `user`: given to `ask` each time.
+ *
+ * Returns: nothing; of no effect on NULL and on a client that cannot be used.
+ * Ownership: `user` stays the caller's and must live as long as the client and those made of it.
+ * Threads: set it before other threads use the client; `ask` then runs on each thread that calls.
+ * Since: 0.1
+ */
+ELK_API void elk_client_on_interrupt(elk_client *client, int32_t (*ask)(void *user), void *user);
+
+/**
  * Gives a client up; its connections are closed when the last client that shares them is freed.
  *
  * NULL is allowed. Results that came from it stay valid. No other thread may be using it.
@@ -251,6 +279,159 @@ elk_result *elk_get(const elk_client *client,
                     const elk_cancel *cancel_or_null);
 
 /**
+ * Makes a token that stops calls; one token may be given to any number of calls.
+ *
+ * Returns: the token, never NULL.
+ * Ownership: the caller frees it with `elk_cancel_free`.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API ELK_NODISCARD elk_cancel *elk_cancel_new(void);
+
+/**
+ * Makes one more reference to a token, for another owner: signalling one signals all.
+ *
+ * Returns: the reference; NULL for NULL.
+ * Ownership: the caller frees it with `elk_cancel_free`, before or after the first one.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API ELK_NODISCARD elk_cancel *elk_cancel_ref(const elk_cancel *cancel);
+
+/**
+ * Stops the calls that have this token, in whatever phase they are, and all that get it later.
+ *
+ * Returns at once; the calls end by themselves, with the kind `cancelled`. A signal handler may
+ * call it: it preserves `errno`. Again is of no effect, and NULL is allowed. In a forked child it
+ * stops the child's calls only.
+ *
+ * Returns: nothing.
+ * Ownership: none; calls under way hold references of their own.
+ * Threads: any, concurrently, also in signal handlers.
+ * Since: 0.1
+ */
+ELK_API void elk_cancel_signal(const elk_cancel *cancel);
+
+/**
+ * Gives a reference to a token up; calls that were given it keep it. NULL is allowed.
+ *
+ * A token that a signal handler knows must outlive the handler.
+ *
+ * Returns: nothing.
+ * Ownership: takes the reference.
+ * Threads: any, once.
+ * Since: 0.1
+ */
+ELK_API void elk_cancel_free(elk_cancel *cancel);
+
+/**
+ * Sends a chat request and gives the answer bit by bit, as it is written.
+ *
+ * `"stream": true` is added where it is absent. Waits for the reply's header fields; a refusal is
+ * told by `elk_stream_next` and `elk_stream_finish`. A program that must not block uses threads.
+ *
+ * `request_json`: the request. `len`: its bytes, or `ELK_NUL`.
+ * `cancel_or_null`: NULL, or a token that stops the stream.
+ *
+ * Returns: the stream, never NULL.
+ * Ownership: the caller frees it with `elk_stream_free`; the text is copied.
+ * Threads: any, concurrently; blocks.
+ * Since: 0.1
+ */
+ELK_API
+ELK_NODISCARD
+elk_stream *elk_chat_completions_stream(const elk_client *client,
+                                        const char *request_json,
+                                        size_t len,
+                                        const elk_cancel *cancel_or_null);
+
+/**
+ * Goes on to the next chunk.
+ *
+ * `wait_ms`: -1 waits as long as the client's limits allow, 0 does not wait, more waits no longer
+ * than that.
+ *
+ * Returns: `ELK_OK` with a chunk; `ELK_DONE` at the good end; `ELK_PENDING` when nothing came in
+ * that time, which loses nothing; below 0 when the stream failed, again each time it is asked.
+ * Ownership: what the last chunk lent is given back.
+ * Threads: one at a time; blocks.
+ * Since: 0.1
+ */
+ELK_API elk_status elk_stream_next(elk_stream *stream, int32_t wait_ms);
+
+/**
+ * Gives what the chunk added to the text of the choice with the lowest index.
+ *
+ * `len`: NULL, or where to write the number of bytes.
+ *
+ * Returns: the text; `""` where the chunk added none.
+ * Ownership: lent until the stream is used again.
+ * Threads: one at a time.
+ * Since: 0.1
+ */
+ELK_API const char *elk_stream_text(elk_stream *stream, size_t *len);
+
+/**
+ * Gives the chunk's JSON as it came.
+ *
+ * `len`: NULL, or where to write the number of bytes.
+ *
+ * Returns: the JSON; `""` where there is no chunk.
+ * Ownership: lent until the stream is used again; not a copy.
+ * Threads: one at a time.
+ * Since: 0.1
+ */
+ELK_API const char *elk_stream_json(elk_stream *stream, size_t *len);
+
+/**
+ * Gives what a JSON Pointer (RFC 6901) names in the chunk, such as `/choices/0/delta/content`.
+ *
+ * `pointer`: NUL-terminated. `len`: NULL, or where to write the number of bytes.
+ *
+ * Returns: a string's text without quotes and escapes, anything else as JSON; NULL for null and
+ * for what does not exist.
+ * Ownership: lent until the next chunk is asked for.
+ * Threads: one at a time.
+ * Since: 0.1
+ */
+ELK_API const char *elk_stream_get(elk_stream *stream, const char *pointer, size_t *len);
+
+/**
+ * Stops a stream from another thread; what arrived stays readable.
+ *
+ * It must not race `elk_stream_free`; where it could, use a token. NULL is allowed.
+ *
+ * Returns: nothing.
+ * Ownership: none.
+ * Threads: any, while the stream lives.
+ * Since: 0.1
+ */
+ELK_API void elk_stream_cancel(const elk_stream *stream);
+
+/**
+ * Reads a stream to its end and gives the whole answer.
+ *
+ * After a cancel or a failure it does not wait: the result then has the error, and whatever had
+ * arrived of the answer beside it. Works once.
+ *
+ * Returns: the answer or the failure, never NULL.
+ * Ownership: the caller frees it with `elk_result_free`; the stream still wants `elk_stream_free`.
+ * Threads: one at a time; blocks.
+ * Since: 0.1
+ */
+ELK_API ELK_NODISCARD elk_result *elk_stream_finish(elk_stream *stream);
+
+/**
+ * Gives a stream up; one that is not at its end closes its connection at once. NULL is allowed.
+ *
+ * Returns: nothing; never waits for the network.
+ * Ownership: takes the stream.
+ * Threads: any, once.
+ * Since: 0.1
+ */
+ELK_API void elk_stream_free(elk_stream *stream);
+
+/**
  * Tells whether the call gave an answer, and if not, what went wrong.
  *
  * Returns: `ELK_OK` for an answer, whatever its verdict; otherwise below 0, an `ELK_E_` number.
@@ -273,6 +454,8 @@ ELK_API const char *elk_result_message(const elk_result *result);
 
 /**
  * Gives the answer's text: that of the choice with the lowest index.
+ *
+ * Of a stream that failed it is what had arrived.
  *
  * `len`: NULL, or where to write the number of bytes; the text may contain NULs.
  *
@@ -302,7 +485,7 @@ ELK_API const char *elk_result_verdict(const elk_result *result);
  * Pointers address the answer document; those that begin with `/error` address the error document,
  * those that begin with `/call` the client's own facts: `/call/attempts`, `/call/status`,
  * `/call/request_id`, `/call/elapsed_ms`, `/call/finish_reason`, `/call/reasoning`,
- * `/call/choices/0/text`, `/call/text_without_images`, `/call/image_errors`,
+ * `/call/choices/0/text`, `/call/saw_done`, `/call/text_without_images`, `/call/image_errors`,
  * `/call/images/0/source`.
  *
  * `pointer`: NUL-terminated. `len`: NULL, or where to write the number of bytes.
@@ -348,6 +531,8 @@ ELK_API const char *elk_result_type(const elk_result *result, const char *pointe
 /**
  * Gives the answer document, byte for byte as the server sent it.
  *
+ * Of a stream it is what its chunks were put together to, also of one that failed.
+ *
  * `len`: NULL, or where to write the number of bytes.
  *
  * Returns: the document; `""` for a failure (see `elk_result_body`).
@@ -376,6 +561,8 @@ ELK_API const char *elk_result_error(const elk_result *result, size_t *len);
 
 /**
  * Gives the bytes of the reply, also of one that is a failure or could not be understood.
+ *
+ * A stream has none.
  *
  * `len`: NULL, or where to write the number of bytes.
  *
@@ -483,12 +670,13 @@ ELK_API size_t elk_json_quote(char *out, size_t cap, const char *text, size_t le
 /**
  * Gives the name of a status, such as `rate_limit` for `ELK_E_RATE_LIMIT`.
  *
- * Returns: the name, `ok` for 0, `unknown` for a number that this version does not know.
+ * Returns: the name, `ok` for 0, `done` and `pending` of streams, `unknown` for a number that this version does not know.
  * Ownership: belongs to the library and lives as long as the program.
  * Threads: any, concurrently.
  * Since: 0.1
  */
-ELK_API const char *elk_status_name(elk_status status);
+ELK_API
+const char *elk_status_name(elk_status status);
 
 /**
  * Gives the library's version, such as `0.1.0`.

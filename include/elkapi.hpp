@@ -37,6 +37,16 @@ struct free_result {
     void operator()(elk_result *result) const noexcept { elk_result_free(result); }
 };
 
+struct free_cancel {
+    void operator()(elk_cancel *cancel) const noexcept { elk_cancel_free(cancel); }
+};
+
+struct free_stream {
+    void operator()(elk_stream *stream) const noexcept { elk_stream_free(stream); }
+};
+
+using stream_owner = std::unique_ptr<elk_stream, free_stream>;
+using cancel_owner = std::unique_ptr<elk_cancel, free_cancel>;
 using client_owner = std::unique_ptr<elk_client, free_client>;
 using result_owner = std::unique_ptr<elk_result, free_result>;
 
@@ -289,6 +299,120 @@ class result {
     detail::result_owner result_;
 };
 
+// Stops every call it was given to, now or later. Copies stop the same calls.
+class cancel {
+  public:
+    cancel() noexcept : cancel_(elk_cancel_new()) {}
+    cancel(const cancel &other) noexcept : cancel_(elk_cancel_ref(other.get())) {}
+    cancel(cancel &&other) noexcept = default;
+    cancel &operator=(cancel other) noexcept {
+        cancel_ = std::move(other.cancel_);
+        return *this;
+    }
+
+    // Stops the calls; from any thread and from signal handlers.
+    void signal() const noexcept { elk_cancel_signal(get()); }
+    // The token of the C interface, still owned by this object.
+    const elk_cancel *get() const noexcept { return cancel_.get(); }
+
+  private:
+    detail::cancel_owner cancel_;
+};
+
+// One chunk of a stream; valid until the stream goes on.
+class chunk {
+  public:
+    // What it added to the text of the choice with the lowest index.
+    std::string_view text() const noexcept { return sized(elk_stream_text); }
+    // The event's JSON as it came.
+    std::string_view json() const noexcept { return sized(elk_stream_json); }
+    // What a JSON Pointer names in it, such as "/choices/0/delta/content".
+    std::optional<std::string_view> get(detail::name pointer) const {
+        std::size_t length = 0;
+        const char *text = elk_stream_get(stream_, pointer.text, &length);
+        return detail::view(text, length);
+    }
+
+  private:
+    friend class stream;
+    explicit chunk(elk_stream *stream) noexcept : stream_(stream) {}
+
+    std::string_view sized(const char *(*accessor)(elk_stream *, std::size_t *)) const noexcept {
+        std::size_t length = 0;
+        const char *text = accessor(stream_, &length);
+        return std::string_view(text, length);
+    }
+
+    elk_stream *stream_;
+};
+
+// An answer bit by bit, for a range-based for. One thread at a time uses it; cancel() may be called
+// from others. Given up before its end, it closes its connection at once.
+class stream {
+  public:
+    class iterator {
+      public:
+        using iterator_category = std::input_iterator_tag;
+        using value_type = chunk;
+        using difference_type = std::ptrdiff_t;
+        using pointer = void;
+        using reference = chunk;
+
+        chunk operator*() const noexcept { return stream_->current(); }
+        iterator &operator++() {
+            if (!stream_->next()) stream_ = nullptr;
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        bool operator==(const iterator &other) const noexcept { return stream_ == other.stream_; }
+        bool operator!=(const iterator &other) const noexcept { return stream_ != other.stream_; }
+
+      private:
+        friend class stream;
+        explicit iterator(stream *stream) noexcept : stream_(stream) {}
+
+        stream *stream_;
+    };
+
+    // Goes on to the next chunk; false at the good end. Throws elk::error, as often as it is asked.
+    bool next() {
+        const elk_status status = try_next();
+        if (status >= 0) return status == ELK_OK;
+        if (!failure_) failure_.emplace(detail::result_owner(elk_stream_finish(stream_.get())));
+        throw *failure_;
+    }
+    // The same without exceptions, waiting for some milliseconds at most: ELK_OK, ELK_DONE,
+    // ELK_PENDING, or an ELK_E_ number.
+    elk_status try_next(std::int32_t wait_ms = -1) noexcept { return elk_stream_next(stream_.get(), wait_ms); }
+    // The chunk that the stream went on to last.
+    chunk current() const noexcept { return chunk(stream_.get()); }
+
+    // Takes every chunk until there is none, or until `take` gives false; throws elk::error.
+    template <class Take> void each(Take &&take) {
+        while (next() && take(current())) {
+        }
+    }
+
+    iterator begin() { return iterator(next() ? this : nullptr); }
+    iterator end() noexcept { return iterator(nullptr); }
+
+    // Reads to the end and gives the whole answer; throws elk::error. Works once, and not after next() threw.
+    result finish() { return try_finish().or_throw(); }
+    // The same, but a failure is returned; text() and json() then have what had arrived.
+    result try_finish() noexcept { return result(elk_stream_finish(stream_.get())); }
+
+    // Stops it from another thread.
+    void cancel() const noexcept { elk_stream_cancel(stream_.get()); }
+
+  private:
+    friend class client;
+    explicit stream(elk_stream *owned) noexcept : stream_(owned) {}
+
+    detail::stream_owner stream_;
+    // Kept, because the C interface gives it once and next() throws it as often as it is asked.
+    std::optional<error> failure_;
+};
+
 // A client of one gateway with one key; it holds the connections. Can be moved, not copied.
 class client {
   public:
@@ -304,26 +428,64 @@ class client {
         return client(checked(elk_client_with(raw(), detail::begin_of(changes_json), changes_json.size())));
     }
 
+    // Asked on the calling thread when a signal interrupted a wait: not 0 stops the call. Must not
+    // throw. Set it before other threads use the client; nullptr for none.
+    void on_interrupt(std::int32_t (*ask)(void *user), void *user = nullptr) noexcept {
+        elk_client_on_interrupt(client_.get(), ask, user);
+    }
+
     // Sends a chat request, a JSON object, and waits for the whole answer; throws elk::error.
     [[nodiscard]] result chat_completions(std::string_view request_json) const {
         return try_chat_completions(request_json).or_throw();
     }
-    // The same, but a failure is returned.
+    // The same, until it is cancelled.
+    [[nodiscard]] result chat_completions(std::string_view request_json, const cancel &cancel) const {
+        return try_chat_completions(request_json, cancel).or_throw();
+    }
+    // The same two, but a failure is returned.
     [[nodiscard]] result try_chat_completions(std::string_view request_json) const {
-        return result(
-            elk_chat_completions(raw(), detail::begin_of(request_json), request_json.size(), nullptr));
+        return call(request_json, nullptr);
+    }
+    [[nodiscard]] result try_chat_completions(std::string_view request_json, const cancel &cancel) const {
+        return call(request_json, cancel.get());
+    }
+
+    // Sends a chat request and gives the answer bit by bit. Waits for the reply's header fields; a
+    // refusal is thrown by the stream's first next().
+    [[nodiscard]] stream chat_completions_stream(std::string_view request_json) const {
+        return open(request_json, nullptr);
+    }
+    // The same, until it is cancelled.
+    [[nodiscard]] stream chat_completions_stream(std::string_view request_json, const cancel &cancel) const {
+        return open(request_json, cancel.get());
     }
 
     // The document at a path below the base URL, such as "/models"; throws elk::error.
     [[nodiscard]] result get(detail::name path) const { return try_get(path).or_throw(); }
-    // The same, but a failure is returned.
+    // The same, until it is cancelled.
+    [[nodiscard]] result get(detail::name path, const cancel &cancel) const {
+        return try_get(path, cancel).or_throw();
+    }
+    // The same two, but a failure is returned.
     [[nodiscard]] result try_get(detail::name path) const { return result(elk_get(raw(), path.text, nullptr)); }
+    [[nodiscard]] result try_get(detail::name path, const cancel &cancel) const {
+        return result(elk_get(raw(), path.text, cancel.get()));
+    }
 
     // The client of the C interface, still owned by this object.
     const elk_client *raw() const noexcept { return client_.get(); }
 
   private:
     explicit client(detail::client_owner owned) noexcept : client_(std::move(owned)) {}
+
+    result call(std::string_view request_json, const elk_cancel *cancel) const {
+        return result(elk_chat_completions(raw(), detail::begin_of(request_json), request_json.size(), cancel));
+    }
+
+    stream open(std::string_view request_json, const elk_cancel *cancel) const {
+        return stream(
+            elk_chat_completions_stream(raw(), detail::begin_of(request_json), request_json.size(), cancel));
+    }
 
     static void check_library() {
         if (elk_abi_version() == ELK_ABI_VERSION) return;

@@ -1,7 +1,7 @@
 /* Makes one call and prints all that the library tells about its result, as one JSON object; the
  * runner compares it with what a wire fixture expects.
  *
- * Usage: drive CONFIG_JSON chat FOLDER <REQUEST, or: drive CONFIG_JSON PATH FOLDER
+ * Usage: drive CONFIG_JSON chat|stream FOLDER <REQUEST, or: drive CONFIG_JSON PATH FOLDER
  * Pictures, the answer document and the reply's body are written into FOLDER. */
 #include "elkapi.h"
 
@@ -196,6 +196,30 @@ static void put_result(const elk_result *result, const char *folder) {
     write_file(folder, "body", bytes, len);
 }
 
+/* The chunks of a stream: how many, their texts joined, and what the end was. */
+static elk_result *put_stream(elk_stream *stream) {
+    size_t room = 65536, have = 0, len = 0, events = 0;
+    char *texts = malloc(room);
+    elk_status status;
+    while ((status = elk_stream_next(stream, -1)) == ELK_OK) {
+        const char *text = elk_stream_text(stream, &len);
+        while (have + len > room) texts = realloc(texts, room *= 2);
+        memcpy(texts + have, text, len);
+        have += len;
+        events++;
+        if (strlen(elk_stream_json(stream, &len)) != len || len == 0) exit(3);
+        if (text[0] != 0 && elk_stream_get(stream, "/choices", NULL) == NULL) exit(4);
+    }
+    put_name("events");
+    printf("%lu", (unsigned long)events);
+    put_name("stream_texts");
+    put_text(texts, have);
+    put_name("stream_end");
+    put_text(elk_status_name(status), ELK_NUL);
+    free(texts);
+    return elk_stream_finish(stream);
+}
+
 /* All of standard input. */
 static char *standard_input(size_t *len) {
     size_t room = 65536;
@@ -213,10 +237,16 @@ int main(int argc, char **argv) {
     elk_result *result;
     if (argc != 4) return 2;
     elk_client *client = elk_client_new(argv[1], ELK_NUL);
-    if (strcmp(argv[2], "chat") == 0) {
+    if (argv[2][0] != '/') {
         size_t len = 0;
         char *request = standard_input(&len);
-        result = elk_chat_completions(client, request, len, NULL);
+        if (strcmp(argv[2], "stream") == 0) {
+            elk_stream *stream = elk_chat_completions_stream(client, request, len, NULL);
+            result = put_stream(stream);
+            elk_stream_free(stream);
+        } else {
+            result = elk_chat_completions(client, request, len, NULL);
+        }
         free(request);
     } else {
         result = elk_get(client, argv[2], NULL);

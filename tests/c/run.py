@@ -5,7 +5,9 @@ beginnings of check names (`wire/stream_`, `programs`) and run only those.
 """
 
 import base64
+import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -18,6 +20,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from stalls import slow_dns, stalls
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INCLUDE = ROOT / "include"
@@ -280,6 +284,12 @@ def quote(place: Place) -> None:
     run(place.compiled(ROOT / "tests/c/quote.c"), env=place.env)
 
 
+@check("programs/stream")
+def stream(place: Place) -> None:
+    program = place.compiled(ROOT / "tests/c/stream.c")
+    run(program, place.base_url.removesuffix("/v1"), env=place.env)
+
+
 @check("programs/panic")
 def panic(place: Place) -> None:
     """In a library of its own: the release profile, but without the long link-time optimisation."""
@@ -303,6 +313,31 @@ def cpp(place: Place) -> None:
     for standard in ("17", "20"):
         program = place.compiled(*sources, name=f"behaviour_{standard}", flags=(f"-std=c++{standard}",))
         run(program, place.base_url, place.folder, env=place.env)
+
+
+# Stopping
+
+
+@functools.cache
+def stop_program(place: Place) -> Path:
+    return place.compiled(ROOT / "tests/c/stop.c")
+
+
+def stop(phase: str, way: str) -> Callable[[Place], None]:
+    def stopped(place: Place) -> None:
+        program = stop_program(place)
+        env = {**place.env, **COUNTABLE}
+        if phase == "dns":
+            env["LD_PRELOAD"] = str(slow_dns(place.folder))
+        with stalls(place.base_url.removesuffix("/v1")) as base_urls:
+            run(program, phase, way, base_urls[phase], place.base_url, env=env)
+
+    return stopped
+
+
+for one_phase in ("dns", "connect", "tls", "send", "wait", "read", "pause"):
+    for one_way in ("thread", "handler", "elsewhere", "hook", "total"):
+        CHECKS[f"stop/{one_phase}-{one_way}"] = stop(one_phase, one_way)
 
 
 # Examples
@@ -337,6 +372,13 @@ def example_picture(place: Place) -> None:
         need("image/png" in run(program, env=place.env, cwd=place.folder), "no file without an argument")
 
 
+@check("examples/stream")
+def examples_stream(place: Place) -> None:
+    for source in (ROOT / "examples/c/stream.c", ROOT / "examples/cpp/stream.cpp"):
+        said = run(place.compiled(source), env=place.env)
+        need("complete, " in said and " tokens" in said, f"{source.name} says {said!r}")
+
+
 @check("examples/one-screen")
 def examples_fit_one_screen(place: Place) -> None:
     for source in (*(ROOT / "examples/c").glob("*.c"), *(ROOT / "examples/cpp").glob("*.cpp")):
@@ -347,21 +389,20 @@ def examples_fit_one_screen(place: Place) -> None:
 # Wire fixtures, through the C interface
 
 
-def pending() -> dict[str, str]:
-    """Which capability each fixture waits for that the library does not have yet."""
-    listed = json.loads((WIRE / "pending.json").read_text())
-    return {name: capability for capability, names in listed.items() for name in names}
-
-
 def fixtures() -> list[str]:
-    return sorted(path.stem for path in WIRE.glob("*.json") if path.stem not in ("index", "pending"))
+    return sorted(path.stem for path in WIRE.glob("*.json") if path.stem != "index")
 
 
-def observed(place: Place, fixture: dict[str, Any], drive: Path, folder: Path) -> dict[str, Any]:
-    """What the library tells its caller about the exchange."""
+def is_stream(fixture: dict[str, Any]) -> bool:
+    return fixture["request"].get("body", {}).get("stream") is True
+
+
+def observed(place: Place, fixture: dict[str, Any], mode: str, drive: Path, folder: Path) -> dict[str, Any]:
+    """What the library tells its caller about the exchange; `mode`: how the simulator cuts it."""
     request = fixture["request"]
+    reframe = f"/reframe/{mode}" if mode else ""
     config = {
-        "base_url": place.at(f"/s/{fixture['name']}/wire/{fixture['name']}"),
+        "base_url": place.at(f"/s/{fixture['name']}{mode}{reframe}/wire/{fixture['name']}"),
         "api_key": "sk-test-0000",
         "max_retries": 0,
         **fixture["expect"].get("client", {}),
@@ -370,7 +411,7 @@ def observed(place: Place, fixture: dict[str, Any], drive: Path, folder: Path) -
         call, body = request["path"].removeprefix("/v1"), ""
     else:
         body = json.dumps(request.get("body", {"messages": []}))
-        call = "chat"
+        call = "stream" if is_stream(fixture) else "chat"
     done = run(drive, json.dumps(config), call, folder, input=body.encode(), env=place.env)
     return json.loads(done)
 
@@ -401,7 +442,11 @@ def differences(expect: dict[str, Any], saw: dict[str, Any], folder: Path) -> It
         "system_fingerprint",
         "reasoning_tokens",
     }
-    plain |= {"saw_done", "usage", "status", "billed", "retry_after_ms", "hint"}
+    if "stream_texts" in saw and saw["stream_texts"] != saw["text"]:
+        yield f"the chunks have {saw['stream_texts']!r}, the result {saw['text']!r}"
+    if "stream_end" in saw and saw["stream_end"] != ("done" if saw["outcome"] == "ok" else saw["kind"]):
+        yield f"the stream ended with {saw['stream_end']}"
+    plain |= {"events", "saw_done", "usage", "status", "billed", "retry_after_ms", "hint"}
     for key, wanted in expect.items():
         seen: Any
         if key in ("outcome", "client", "retry_after_base"):
@@ -467,14 +512,22 @@ def sent_body(fixture: dict[str, Any], attempts: int) -> bytes | None:
     return response.get("body", "").encode()
 
 
-def exchange(place: Place, name: str, drive: Path) -> list[str]:
+def exchange(place: Place, name: str, mode: str, drive: Path) -> list[str]:
     """What is wrong with what the library makes of this fixture."""
     fixture = json.loads((WIRE / f"{name}.json").read_text())
-    folder = place.folder / "wire" / name
+    folder = place.folder / "wire" / f"{name}{mode}"
     folder.mkdir(parents=True, exist_ok=True)
-    saw = observed(place, fixture, drive, folder)
+    saw = observed(place, fixture, mode, drive, folder)
     wrong = list(differences(fixture["expect"], saw, folder))
     answered, body = (folder / "json").read_bytes(), (folder / "body").read_bytes()
+    requests = place.stats(f"{name}{mode}")["requests"]
+    if requests != saw["attempts"]:
+        wrong.append(f"{saw['attempts']} attempts are told, {requests} requests arrived")
+    if saw.get("saw_done") is not None:
+        # Put together from a stream.
+        if saw["outcome"] == "ok" and (body or not json.loads(answered)["choices"]):
+            wrong.append("a stream has a body, or its document no choices")
+        return wrong
     sent = sent_body(fixture, saw["attempts"])
     if saw["outcome"] == "ok" and sent is not None and not (answered == body == sent):
         wrong.append("the answer document is not, byte for byte, what the server sent")
@@ -482,40 +535,37 @@ def exchange(place: Place, name: str, drive: Path) -> list[str]:
         wrong.append("the body is not, byte for byte, what the server sent")
     if saw["outcome"] == "error" and answered:
         wrong.append("a failure has an answer document")
-    requests = place.stats(name)["requests"]
-    if requests != saw["attempts"]:
-        wrong.append(f"{saw['attempts']} attempts are told, {requests} requests arrived")
     return wrong
 
 
+# Half a million writes of one byte; and a pause that is lost when all is one write.
+UNFIT = {("bytes", "stream_image_large_line"), ("whole", "stream_idle")}
+MODES = ("", "bytes", "events", "whole", "random-1", "random-2", "random-3")
+
+
 def conformance(place: Place, chosen: list[str]) -> tuple[int, int]:
-    """Runs the fixtures; tells how many passed and failed, and how many wait for what."""
+    """Runs the fixtures, streams also as the network may cut them; tells how many passed and failed."""
     drive = place.compiled(ROOT / "tests/c/drive.c")
-    waiting = pending()
-    missing = sorted(set(waiting) - set(fixtures()))
-    passed, failed, skipped = 0, len(missing), {}
-    for name in missing:
-        print(f"FAILED wire/{name}: pending.json names it, but there is no such fixture")
-    for name in chosen:
+    streams = [name for name in chosen if name.startswith("stream_")]
+    runs = [(name, "") for name in chosen]
+    runs += [(name, mode) for mode in MODES[1:] for name in streams if (mode, name) not in UNFIT]
+
+    def outcome(run_of: tuple[str, str]) -> list[str]:
         try:
-            wrong = exchange(place, name, drive)
+            return exchange(place, *run_of, drive)
         except (FailedCheckError, json.JSONDecodeError, subprocess.TimeoutExpired) as error:
-            wrong = [str(error)]
-        capability = waiting.get(name)
-        if capability and wrong:
-            skipped[capability] = skipped.get(capability, 0) + 1
-            continue
-        if capability:
-            wrong = [f"passes, remove it from pending.json ({capability})"]
-        if wrong:
-            failed += 1
-            print(f"FAILED wire/{name}:", *wrong, sep="\n    ")
-        else:
-            passed += 1
+            return [str(error)]
+
+    failed = 0
+    # Most of them wait for the simulator.
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for (name, mode), wrong in zip(runs, pool.map(outcome, runs), strict=True):
+            if wrong:
+                failed += 1
+                print(f"FAILED wire/{name} {mode}:", *wrong, sep="\n    ")
+    passed = len(runs) - failed
     if passed:
-        print(f"ok     wire: {passed} fixtures")
-    for capability, count in sorted(skipped.items()):
-        print(f"skipped wire: {count} fixtures wait for {capability!r} (tests/wire/pending.json)")
+        print(f"ok     wire: {len(chosen)} fixtures, streams cut in {len(MODES)} ways: {passed} exchanges")
     return passed, failed
 
 

@@ -118,6 +118,43 @@ void a_client_moves_and_serves_many_threads(elk::client from) {
     for (int mine : good) CHECK(mine == 5, "%d of 5", mine);
 }
 
+void a_stream_is_a_range_and_its_failures_are_thrown(const elk::client &client, const std::string &base) {
+    std::string texts;
+    elk::stream stream = client.chat_completions_stream(request);
+    for (const elk::chunk chunk : stream) {
+        texts += chunk.text();
+        CHECK(chunk.get("/object") == "chat.completion.chunk" && chunk.json().front() == '{', "a chunk");
+    }
+    CHECK(!stream.next(), "done stays done");
+    const elk::result answer = stream.finish();
+    CHECK(answer.text() == texts && !texts.empty() && answer.verdict() == "complete", "%s", texts.c_str());
+
+    int taken = 0;
+    client.chat_completions_stream(request).each([&taken](const elk::chunk &) { return ++taken < 2; });
+    CHECK(taken == 2, "%d", taken);
+
+    const std::string root = base.substr(0, base.size() - 3);
+    const elk::client broken("{\"base_url\":" + elk::quote(root + "/fault/truncate/v1") + R"(,"api_key":"sk-test"})");
+    elk::stream cut = broken.chat_completions_stream(request);
+    for (int i = 0; i < 2; i++) {
+        try {
+            while (cut.next()) {
+            }
+            CHECK(false, "a truncated stream ended well");
+        } catch (const elk::error &error) {
+            CHECK(error.status() == ELK_E_STREAM_TRUNCATED && error.billed() == "yes", "%s", error.what());
+        }
+    }
+    elk::stream again = broken.chat_completions_stream(request);
+    const elk::result failed = again.try_finish();
+    CHECK(!failed && failed.verdict() == "truncated" && !failed.json().empty(), "what arrived is kept");
+
+    const elk::cancel stop;
+    stop.signal();
+    elk::stream stopped = client.chat_completions_stream(request, stop);
+    CHECK(stopped.try_next() == ELK_E_CANCELLED, "not cancelled");
+}
+
 void quoting_fits_every_text() {
     CHECK(elk::quote("a\"b") == "\"a\\\"b\"" && elk::quote({}) == "\"\"", "short");
     const std::string controls(1000, '\x01');
@@ -136,6 +173,7 @@ int main(int argc, char **argv) {
     pictures_are_a_range(client, argv[2]);
     a_failure_is_thrown_with_all_its_facts(client, base);
     configurations_are_checked_at_once(client);
+    a_stream_is_a_range_and_its_failures_are_thrown(client, base);
     quoting_fits_every_text();
     a_client_moves_and_serves_many_threads(std::move(client));
     return CHECK_RESULT();

@@ -1,37 +1,35 @@
 //! The client and its calls. The core's client does the work; this one can also be broken, so that
 //! making it never fails and every call tells what is wrong.
 
-use std::ffi::c_char;
-use std::sync::OnceLock;
+use std::ffi::{c_char, c_void};
+use std::sync::{Arc, OnceLock};
 
-use elkapi_core::{Cancel, Client, Completion, Config, Error, Kind};
+use elkapi_core::{Client, Completion, Config, Error, Interrupt, Kind};
 
-use crate::ffi::{given, utf8};
-use crate::panic::silence_within_boundary;
+use crate::cancel::elk_cancel;
+use crate::ffi::{Hook, given, utf8};
+use crate::panic::{outside, silence_within_boundary};
 use crate::result::elk_result;
 
 /// A client of one gateway with one key; it holds the connections.
 pub struct elk_client(Result<Client, Box<elk_result>>);
-
-/// Stops calls from another thread. This version has no function that makes one: pass NULL.
-pub struct elk_cancel(Cancel);
 
 impl elk_client {
     fn of(client: Result<Client, Error>) -> elk_client {
         elk_client(client.map_err(|error| Box::new(elk_result::failed(error))))
     }
 
-    fn usable(&self) -> Result<&Client, Error> {
+    pub(crate) fn usable(&self) -> Result<&Client, Error> {
         self.0.as_ref().map_err(|broken| broken.error().cloned().unwrap_or_else(no_client))
     }
 }
 
-fn missing(argument: &'static str, advice: &str) -> Error {
+pub(crate) fn missing(argument: &'static str, advice: &str) -> Error {
     Error::new(Kind::InvalidArgument, format!("The argument \"{argument}\" is NULL; {advice}"))
         .with_param(argument)
 }
 
-fn no_client() -> Error {
+pub(crate) fn no_client() -> Error {
     missing("client", "give a client made by elk_client_new")
 }
 
@@ -103,6 +101,44 @@ pub unsafe extern "C" fn elk_client_with(
     })
 }
 
+/// Sets what is asked when a signal interrupted a waiting call: whether to stop the call.
+///
+/// `ask` runs on the thread that called, after the program's own signal handlers and under no lock;
+/// it may use this library. Not 0 stops the call, which ends as `cancelled`; 0 lets it go on. A
+/// signal that arrives just before a wait begins is not noticed; to miss none, have the handler
+/// call `elk_cancel_signal`. Clients made of this one by `elk_client_with` inherit it.
+///
+/// `ask`: must return, neither by `longjmp` nor by an exception; NULL for none, as at first.
+/// `user`: given to `ask` each time.
+///
+/// Returns: nothing; of no effect on NULL and on a client that cannot be used.
+/// Ownership: `user` stays the caller's and must live as long as the client and those made of it.
+/// Threads: set it before other threads use the client; `ask` then runs on each thread that calls.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_client_on_interrupt(
+    client: *mut elk_client,
+    ask: Option<unsafe extern "C" fn(user: *mut c_void) -> i32>,
+    user: *mut c_void,
+) {
+    boundary!(_defect => (); {
+        if let Some(elk_client(Ok(client))) = changed!(client) {
+            let interrupt = ask.map(|ask| Arc::new(Ask(hook!(ask, user))) as Arc<dyn Interrupt>);
+            *client = client.with_interrupt(interrupt);
+        }
+    })
+}
+
+/// The caller's hook, as the core knows it.
+struct Ask(Hook);
+
+impl Interrupt for Ask {
+    fn ask(&self) -> bool {
+        // The hook is the program's code again: panics in it, should it be Rust, are not ours.
+        outside(|| self.0.call()) != 0
+    }
+}
+
 /// Gives a client up; its connections are closed when the last client that shares them is freed.
 ///
 /// NULL is allowed. Results that came from it stay valid. No other thread may be using it.
@@ -142,14 +178,14 @@ pub unsafe extern "C" fn elk_chat_completions(
         given(elk_result::of(client.and_then(|client| {
             let request = text!(request_json, len)?
                 .ok_or_else(|| missing("request_json", "give a JSON object with \"messages\""))?;
-            let cancel = borrowed!(cancel_or_null).map(|token| &token.0);
+            let cancel = borrowed!(cancel_or_null).map(elk_cancel::token);
             client.chat_completions(request, cancel).map_err(name_request)
         })))
     })
 }
 
 /// Where the core has no member to name, it is the text as a whole.
-fn name_request(error: Error) -> Error {
+pub(crate) fn name_request(error: Error) -> Error {
     match error.kind() {
         Kind::InvalidArgument if error.param().is_none() => error.with_param("request_json"),
         _ => error,
@@ -175,7 +211,7 @@ pub unsafe extern "C" fn elk_get(
         let client = borrowed!(client).ok_or_else(no_client).and_then(elk_client::usable);
         let answer = client.and_then(|client| -> Result<Completion, Error> {
             let path = name!(path).ok_or_else(|| missing("path", "give one such as \"/models\""))?;
-            let cancel = borrowed!(cancel_or_null).map(|token| &token.0);
+            let cancel = borrowed!(cancel_or_null).map(elk_cancel::token);
             client.get(utf8("path", path)?, cancel).map_err(|error| match error.kind() {
                 Kind::InvalidArgument => error.with_param("path"),
                 _ => error,

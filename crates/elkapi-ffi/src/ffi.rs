@@ -3,7 +3,7 @@
 //! The macros are used in exported functions only, on their own arguments: what they rely on is
 //! what the header asks of the caller.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::mem::MaybeUninit;
 use std::slice;
 
@@ -19,6 +19,15 @@ macro_rules! borrowed {
         // SAFETY: a handle is NULL or an object of this type that this library made and that the
         // caller has not freed; it is only ever shared, never changed.
         unsafe { pointer.as_ref() }
+    }};
+}
+
+/// The object behind a handle that is about to change; `None` for NULL.
+macro_rules! changed {
+    ($pointer:expr) => {{
+        let pointer: *mut _ = $pointer;
+        // SAFETY: as for `borrowed!`, and the caller promises that nobody else uses the object now.
+        unsafe { pointer.as_mut() }
     }};
 }
 
@@ -58,6 +67,54 @@ macro_rules! name {
 /// Hands an object to C.
 pub(crate) fn given<T>(object: T) -> *mut T {
     Box::into_raw(Box::new(object))
+}
+
+/// A function of the caller's and what it wants to be given.
+pub(crate) struct Hook {
+    ask: unsafe extern "C" fn(user: *mut c_void) -> i32,
+    user: *mut c_void,
+}
+
+// SAFETY: the caller promises that the function and what `user` points to can be used by every
+// thread that uses the client.
+unsafe impl Send for Hook {}
+// SAFETY: as above.
+unsafe impl Sync for Hook {}
+
+impl Hook {
+    /// See `hook!`.
+    pub unsafe fn new(ask: unsafe extern "C" fn(user: *mut c_void) -> i32, user: *mut c_void) -> Hook {
+        Hook { ask, user }
+    }
+
+    /// Calls it.
+    pub fn call(&self) -> i32 {
+        // SAFETY: as promised to `new`.
+        unsafe { (self.ask)(self.user) }
+    }
+}
+
+/// A hook of these arguments.
+macro_rules! hook {
+    ($ask:expr, $user:expr) => {
+        // SAFETY: the caller promises a function that may be called with `user` from every thread
+        // that uses the client, for as long as there is a client that has it.
+        unsafe { $crate::ffi::Hook::new($ask, $user) }
+    };
+}
+
+/// Leaves `errno` as it is, whatever `body` does: the code that a signal handler interrupted may be
+/// about to read it.
+pub(crate) fn keeping_errno(body: impl FnOnce()) {
+    #[cfg(target_os = "linux")]
+    use libc::__errno_location as errno;
+    #[cfg(any(target_vendor = "apple", target_os = "freebsd"))]
+    use libc::__error as errno;
+    // SAFETY: the place of this thread's `errno`, which lives as long as the thread.
+    let before = unsafe { *errno() };
+    body();
+    // SAFETY: as above.
+    unsafe { *errno() = before };
 }
 
 /// See `text!`.

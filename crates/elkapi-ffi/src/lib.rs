@@ -2,7 +2,8 @@
 //!
 //! Each function's comment below becomes its comment in `include/elkapi.h`, and the order of the
 //! modules and functions is the header's order. A body is one `boundary!`: a panic and a NULL
-//! handle end there. Whatever touches a raw pointer stands in [`ffi`]; everything else is safe code.
+//! handle end there (`elk_cancel_signal` tells why it is none). Whatever touches a raw pointer stands
+//! in [`ffi`]; everything else is safe code.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 #![allow(non_camel_case_types)]
@@ -18,6 +19,11 @@ mod panic;
 mod ffi;
 
 pub mod client;
+
+pub mod cancel;
+
+pub mod stream;
+
 pub mod result;
 pub mod text;
 

@@ -1,8 +1,8 @@
 //! The panic wall: a defect in this library becomes an error, not the end of the host program.
 //!
-//! Every exported function runs behind [`wall`], through `boundary!`. Inside it the panic hook is
-//! silent, because the process belongs to somebody else; panics elsewhere go to the hook that was
-//! there before.
+//! Every exported function that can panic runs behind [`wall`], through `boundary!`. Inside it the
+//! panic hook is silent, because the process belongs to somebody else; panics elsewhere go to the
+//! hook that was there before.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
@@ -59,6 +59,18 @@ pub(crate) fn wall<R>(otherwise: impl FnOnce(Error) -> R, body: impl FnOnce() ->
     }
 }
 
+/// Runs the program's own code from within the boundary, where the panic hook is not ours.
+pub(crate) fn outside<R>(body: impl FnOnce() -> R) -> R {
+    struct Back(u32);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            let _ = DEPTH.try_with(|depth| depth.set(self.0));
+        }
+    }
+    let _back = Back(DEPTH.try_with(|depth| depth.replace(0)).unwrap_or(0));
+    body()
+}
+
 struct Inside;
 
 impl Inside {
@@ -109,6 +121,7 @@ mod tests {
         let secret = "sk-SECRET";
         let error = wall(Some, || panic!("{secret}")).unwrap();
         assert!(!error.document().contains(secret), "{error}");
+        wall(drop, || outside(|| assert_eq!(DEPTH.get(), 0)));
         assert_eq!(DEPTH.get(), 0);
     }
 }

@@ -17,6 +17,8 @@ use crate::status::{OK, elk_status};
 /// What a call ended with: an answer or a failure. It never changes.
 pub struct elk_result {
     outcome: Result<Completion, Error>,
+    /// What had arrived of an answer before its stream failed.
+    partial: Option<Completion>,
     /// The error document and the client's own facts, parsed when they are first asked for.
     error: OnceLock<Option<Document>>,
     call: OnceLock<Option<Document>>,
@@ -45,7 +47,21 @@ const _: fn() = || {
 impl elk_result {
     pub(crate) fn of(outcome: Result<Completion, Error>) -> elk_result {
         let kept = Mutex::default();
-        elk_result { outcome, error: OnceLock::new(), call: OnceLock::new(), kept }
+        elk_result { outcome, partial: None, error: OnceLock::new(), call: OnceLock::new(), kept }
+    }
+
+    /// What a stream came to: its answer, or the error and what had arrived before it.
+    pub(crate) fn of_stream(answer: Option<Completion>, error: Option<Error>) -> elk_result {
+        match (answer, error) {
+            (Some(answer), None) => elk_result::of(Ok(answer)),
+            (partial, Some(error)) => elk_result { partial, ..elk_result::failed(error) },
+            (None, None) => elk_result::failed(Error::new(Kind::Internal, "A stream came to nothing")),
+        }
+    }
+
+    /// The answer, whole or partial.
+    fn answer(&self) -> Option<&Completion> {
+        self.outcome.as_ref().ok().or(self.partial.as_ref())
     }
 
     pub(crate) fn failed(error: Error) -> elk_result {
@@ -71,6 +87,15 @@ impl elk_result {
         }
     }
 
+    /// The reply's raw bytes with a NUL behind them.
+    fn body(&self) -> Option<&[u8]> {
+        match &self.outcome {
+            // What a stream folded to is no body.
+            Ok(answer) if answer.saw_done().is_some() => None,
+            _ => self.reply().map(Reply::body_with_nul),
+        }
+    }
+
     fn reply(&self) -> Option<&Reply> {
         match &self.outcome {
             Ok(answer) => Some(answer.reply()),
@@ -89,23 +114,24 @@ impl elk_result {
             return document.as_ref()?.pointer(pointer);
         }
         if let Some(rest) = below("/call") {
-            let text = || match &self.outcome {
-                Ok(answer) => answer.call_document(),
-                Err(error) => error.call_document(),
+            let text = || match (self.answer(), &self.outcome) {
+                (Some(answer), _) => answer.call_document(),
+                (None, Err(error)) => error.call_document(),
+                (None, Ok(answer)) => answer.call_document(),
             };
             let document = self.call.get_or_init(|| Document::of_text(&text()).ok());
             return document.as_ref()?.pointer(rest);
         }
-        self.outcome.as_ref().ok()?.pointer(pointer)
+        self.answer()?.pointer(pointer)
     }
 
     fn images(&self) -> &[Image] {
-        self.outcome.as_ref().map(Completion::images).unwrap_or_default()
+        self.answer().map(Completion::images).unwrap_or_default()
     }
 }
 
 /// A pointer argument that can name something.
-fn pointer_text(bytes: Option<&[u8]>) -> Option<&str> {
+pub(crate) fn pointer_text(bytes: Option<&[u8]>) -> Option<&str> {
     std::str::from_utf8(bytes?).ok()
 }
 
@@ -137,6 +163,8 @@ pub unsafe extern "C" fn elk_result_message(result: *const elk_result) -> *const
 
 /// Gives the answer's text: that of the choice with the lowest index.
 ///
+/// Of a stream that failed it is what had arrived.
+///
 /// `len`: NULL, or where to write the number of bytes; the text may contain NULs.
 ///
 /// Returns: the text; `""` where there is none.
@@ -145,11 +173,11 @@ pub unsafe extern "C" fn elk_result_message(result: *const elk_result) -> *const
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elk_result_text(result: *const elk_result, len: *mut usize) -> *const c_char {
-    boundary!(result, Lent::EMPTY.give(out!(len)) => match &result.outcome {
-        Ok(answer) => {
+    boundary!(result, Lent::EMPTY.give(out!(len)) => match result.answer() {
+        Some(answer) => {
             result.lend(Key::Text, || Some(answer.text().into_owned().into_bytes())).give(out!(len))
         }
-        Err(_) => Lent::EMPTY.give(out!(len)),
+        None => Lent::EMPTY.give(out!(len)),
     })
 }
 
@@ -178,7 +206,7 @@ pub unsafe extern "C" fn elk_result_verdict(result: *const elk_result) -> *const
 /// Pointers address the answer document; those that begin with `/error` address the error document,
 /// those that begin with `/call` the client's own facts: `/call/attempts`, `/call/status`,
 /// `/call/request_id`, `/call/elapsed_ms`, `/call/finish_reason`, `/call/reasoning`,
-/// `/call/choices/0/text`, `/call/text_without_images`, `/call/image_errors`,
+/// `/call/choices/0/text`, `/call/saw_done`, `/call/text_without_images`, `/call/image_errors`,
 /// `/call/images/0/source`.
 ///
 /// `pointer`: NUL-terminated. `len`: NULL, or where to write the number of bytes.
@@ -266,6 +294,8 @@ pub unsafe extern "C" fn elk_result_type(result: *const elk_result, pointer: *co
 
 /// Gives the answer document, byte for byte as the server sent it.
 ///
+/// Of a stream it is what its chunks were put together to, also of one that failed.
+///
 /// `len`: NULL, or where to write the number of bytes.
 ///
 /// Returns: the document; `""` for a failure (see `elk_result_body`).
@@ -274,9 +304,9 @@ pub unsafe extern "C" fn elk_result_type(result: *const elk_result, pointer: *co
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elk_result_json(result: *const elk_result, len: *mut usize) -> *const c_char {
-    boundary!(result, Lent::EMPTY.give(out!(len)) => match &result.outcome {
-        Ok(answer) => Lent::with_nul(answer.reply().body_with_nul()).give(out!(len)),
-        Err(_) => Lent::EMPTY.give(out!(len)),
+    boundary!(result, Lent::EMPTY.give(out!(len)) => match result.answer() {
+        Some(answer) => Lent::with_nul(answer.reply().body_with_nul()).give(out!(len)),
+        None => Lent::EMPTY.give(out!(len)),
     })
 }
 
@@ -303,6 +333,8 @@ pub unsafe extern "C" fn elk_result_error(result: *const elk_result, len: *mut u
 
 /// Gives the bytes of the reply, also of one that is a failure or could not be understood.
 ///
+/// A stream has none.
+///
 /// `len`: NULL, or where to write the number of bytes.
 ///
 /// Returns: the bytes, a NUL behind them; `""` where no reply arrived.
@@ -311,8 +343,8 @@ pub unsafe extern "C" fn elk_result_error(result: *const elk_result, len: *mut u
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elk_result_body(result: *const elk_result, len: *mut usize) -> *const c_char {
-    boundary!(result, Lent::EMPTY.give(out!(len)) => match result.reply() {
-        Some(reply) => Lent::with_nul(reply.body_with_nul()).give(out!(len)),
+    boundary!(result, Lent::EMPTY.give(out!(len)) => match result.body() {
+        Some(body) => Lent::with_nul(body).give(out!(len)),
         None => Lent::EMPTY.give(out!(len)),
     })
 }

@@ -100,7 +100,11 @@ fn generated(root: &Path, config: Config) -> Result<String, String> {
 /// The numbers as enumerators: macros are lost on FFI parsers. Signatures say `elk_status`, so the
 /// size of an enumeration is in no interface.
 fn statuses(more: &[(&str, i32)]) -> String {
-    let mut text = String::from("enum {\n    /* It worked. */\n    ELK_OK = 0,\n");
+    let mut text = String::from(
+        "enum {\n    /* It worked. */\n    ELK_OK = 0,\n    \
+         /* A stream has ended well. */\n    ELK_DONE = 1,\n    \
+         /* Nothing came in the time that the caller wanted to wait; nothing is lost. */\n    ELK_PENDING = 2,\n",
+    );
     for (name, number) in more {
         let _ = writeln!(text, "    {name} = {number},");
     }
