@@ -16,8 +16,10 @@ const MAX_HEAD_BYTES: usize = 1 << 20;
 const READ_BYTES: usize = 16 * 1024;
 
 /// What carries the bytes of a connection: a socket, or TLS above one.
-pub(crate) trait Stream: Read + Write + Send {}
-impl<T: Read + Write + Send> Stream for T {}
+pub(crate) trait Stream: Read + Write + Send {
+    /// Says in the protocol's own way that nothing follows; a socket says so by being closed.
+    fn end(&mut self) {}
+}
 
 /// A plain socket, shared with whoever must be able to shut it down.
 pub(crate) struct Plain(pub(crate) Arc<TcpStream>);
@@ -27,6 +29,8 @@ impl Read for Plain {
         (&*self.0).read(buffer)
     }
 }
+
+impl Stream for Plain {}
 
 impl Write for Plain {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -274,6 +278,11 @@ impl Connection {
         Ok(entry.revents)
     }
 
+    /// Says that no further reply follows.
+    pub(crate) fn end(&mut self) {
+        self.stream.end();
+    }
+
     /// Makes the coming close an abortive one: the client gets a reset instead of an end.
     pub(crate) fn reset_on_close(&self) {
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };
@@ -302,7 +311,8 @@ impl Connection {
 
     /// Ends the reply side, then gives the client half a second to read before the close turns
     /// into a reset, as Go's server does for requests that it did not read to the end.
-    pub(crate) fn linger(&self) {
+    pub(crate) fn linger(&mut self) {
+        self.stream.end();
         let _ = self.socket.shutdown(Shutdown::Write);
         let _ = self.pause(Duration::from_millis(500));
     }

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The rooms, from the ground up: `clock`, `json`, `schema`, `answer`, `picture` and `bomb` know no
-//! network; `http` is the connection; `script`, `stats` and `reply` are what is sent and counted;
+//! network; `http` is the connection, `tls` what may stand under it; `script`, `stats` and `reply` are what is sent and counted;
 //! `route` reads the steering URL; `gateway`, `fixture`, `fault` and `misbehave` decide what comes
 //! back; `server` holds it together. No code is shared with the client, lest a bug cancel itself out.
 
@@ -36,7 +36,9 @@ mod schema;
 mod script;
 mod server;
 mod stats;
+mod tls;
 
 pub use fault::table as fault_table;
 pub use server::{Options, Simulator};
 pub use stats::{LoggedRequest, RecordedRequest, Stats};
+pub use tls::{TlsOptions, TlsVersions};

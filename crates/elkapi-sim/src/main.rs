@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
 
-use elkapi_sim::{Options, Simulator};
+use elkapi_sim::{Options, Simulator, TlsOptions};
 
 const HELP: &str = "\
 elkapi-sim: a gateway on loopback that answers like ElkAPI, and misbehaves on request.
@@ -18,11 +18,16 @@ Your tests need no network and no key that costs money.
 
 USAGE
   elkapi-sim [--port N] [--host ADDRESS] [--fixtures DIR] [--until-stdin-closes] [--quiet]
+             [--tls-cert FILE --tls-key FILE [--tls-client-ca FILE]]
 
   --port N               port to listen on; 0, the default, takes any free one
   --host ADDRESS         loopback address to listen on (default 127.0.0.1)
   --fixtures DIR         directory of the exchanges that /wire/NAME replays
   --until-stdin-closes   stop when standard input ends, so that it never outlives its parent
+  --tls-cert FILE        serve over TLS with this certificate chain in PEM, and the base URL is
+                         https://127.0.0.1:PORT/v1; clients must trust whoever signed it
+  --tls-key FILE         the private key of that certificate, in PEM
+  --tls-client-ca FILE   serve only clients with a certificate of one of these authorities
   --quiet                print the base URL and nothing else
   --help, --version      print this, or the version
 
@@ -115,6 +120,7 @@ fn main() -> ExitCode {
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task, UsageError> {
     let mut options = Options::default();
     let (mut until_stdin_closes, mut quiet) = (false, false);
+    let (mut cert, mut key, mut client_ca) = (None, None, None);
     while let Some(argument) = arguments.next() {
         let (name, mut inline) = match argument.split_once('=') {
             Some((name, value)) if name.starts_with("--") => (name.to_owned(), Some(value.to_owned())),
@@ -156,6 +162,11 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task, UsageError
                 }
                 options.fixtures = Some(directory);
             }
+            "--tls-cert" => cert = Some(read_pem("--tls-cert", &value("a file of certificates in PEM")?)?),
+            "--tls-key" => key = Some(read_pem("--tls-key", &value("a file with a key in PEM")?)?),
+            "--tls-client-ca" => {
+                client_ca = Some(read_pem("--tls-client-ca", &value("a file of certificates in PEM")?)?);
+            }
             "--until-stdin-closes" => until_stdin_closes = true,
             "--quiet" => quiet = true,
             _ => return Err(UsageError(format!("unknown argument {name:?}"))),
@@ -164,7 +175,19 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task, UsageError
             return Err(UsageError(format!("{name} takes no value")));
         }
     }
+    options.tls = match (cert, key) {
+        (Some(cert_chain_pem), Some(key_pem)) => {
+            Some(TlsOptions { cert_chain_pem, key_pem, client_ca_pem: client_ca, ..TlsOptions::default() })
+        }
+        (None, None) if client_ca.is_none() => None,
+        _ => return Err(UsageError("TLS takes both --tls-cert and --tls-key".to_owned())),
+    };
     Ok(Task::Serve { options, until_stdin_closes, quiet })
+}
+
+fn read_pem(name: &str, path: &str) -> Result<String, UsageError> {
+    std::fs::read_to_string(path)
+        .map_err(|error| UsageError(format!("{name}: {path} cannot be read: {error}")))
 }
 
 /// Whoever reads may be gone already: that is no reason to end.

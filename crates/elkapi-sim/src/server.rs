@@ -4,7 +4,7 @@
 //! every read, write and pause.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -15,11 +15,12 @@ use std::time::Duration;
 
 use crate::fault::{self, Fault};
 use crate::fixture::Fixtures;
-use crate::http::{Connection, Head, Plain, RequestError};
+use crate::http::{Connection, Head, Plain, RequestError, Stream};
 use crate::json::quoted;
 use crate::reply::{self, After, Reply};
 use crate::route::{self, Control, Place, Route};
 use crate::stats::{Exchange, Ledger, Stats};
+use crate::tls::{Acceptor, TlsOptions};
 use crate::{clock, gateway, misbehave};
 
 /// Enough for the deepest JSON that the parser takes.
@@ -41,11 +42,19 @@ pub struct Options {
     /// Longest request body in bytes; a longer one is refused with 413. Default: 128 MiB, as the
     /// gateway.
     pub max_body_bytes: u64,
+    /// Serve over TLS, with this certificate. Default: plain HTTP.
+    pub tls: Option<TlsOptions>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { host: IpAddr::V4(Ipv4Addr::LOCALHOST), port: 0, fixtures: None, max_body_bytes: 128 << 20 }
+        Options {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 0,
+            fixtures: None,
+            max_body_bytes: 128 << 20,
+            tls: None,
+        }
     }
 }
 
@@ -54,6 +63,7 @@ struct Shared {
     options: Options,
     ledger: Ledger,
     fixtures: Fixtures,
+    acceptor: Option<Acceptor>,
     stopping: AtomicBool,
     /// The sockets that are open, by connection number.
     sockets: Mutex<HashMap<u64, Arc<TcpStream>>>,
@@ -96,12 +106,14 @@ impl Simulator {
     /// Binds, listens, and serves in threads of its own.
     ///
     /// # Errors
-    /// When the host is not loopback, the port is taken, or a thread cannot be started.
+    /// When the host is not loopback, the port is taken, the TLS options cannot be used, or a thread
+    /// cannot be started.
     pub fn start(options: Options) -> io::Result<Simulator> {
         if !options.host.is_loopback() {
             let sentence = format!("{} is not a loopback address", options.host);
             return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
         }
+        let tls = options.tls.as_ref().map(Acceptor::new).transpose()?;
         let listener = TcpListener::bind((options.host, options.port))?;
         // SAFETY: the descriptor is the open, listening socket that `listener` holds; listening
         // again only changes the length of its queue, which the standard library fixes at 128.
@@ -110,6 +122,7 @@ impl Simulator {
         let shared = Arc::new(Shared {
             ledger: Ledger::new(),
             fixtures: Fixtures::new(options.fixtures.clone()),
+            acceptor: tls,
             options,
             stopping: AtomicBool::new(false),
             sockets: Mutex::default(),
@@ -128,9 +141,10 @@ impl Simulator {
         self.address
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    /// `http://127.0.0.1:PORT`, or `https://`, without a slash at the end.
     pub fn root(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.shared.acceptor.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The base URL of the ordinary gateway: `http://127.0.0.1:PORT/v1`.
@@ -201,13 +215,51 @@ fn start_connection(id: u64, socket: TcpStream, shared: &Arc<Shared>) {
     shared.sockets().insert(id, Arc::clone(&socket));
     let for_thread = Arc::clone(shared);
     let spawned = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-        let stream = Box::new(Plain(Arc::clone(&socket)));
         let _leaving = Leaving { id, shared: &for_thread };
-        let mut connection = Connection::new(id, stream, socket);
-        serve(&mut connection, &for_thread);
+        // A handshake that fails is the end of the connection: nothing came that could be counted.
+        if let Ok(stream) = shake_hands(&for_thread, Plain(Arc::clone(&socket))) {
+            let stream = Box::new(Counted { stream, shared: Arc::clone(&for_thread) });
+            serve(&mut Connection::new(id, stream, socket), &for_thread);
+        }
     });
     if spawned.is_err() {
         shared.sockets().remove(&id);
+    }
+}
+
+fn shake_hands(shared: &Shared, socket: Plain) -> io::Result<Box<dyn Stream>> {
+    let Some(acceptor) = &shared.acceptor else { return Ok(Box::new(socket)) };
+    let (stream, resumed) = acceptor.accept(socket)?;
+    shared.ledger.shook_hands(resumed);
+    Ok(Box::new(stream))
+}
+
+/// Counts what a client sends once TLS, if there is any, is taken off.
+struct Counted {
+    stream: Box<dyn Stream>,
+    shared: Arc<Shared>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.read(buffer)?;
+        self.shared.ledger.received(read);
+        Ok(read)
+    }
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl Stream for Counted {
+    fn end(&mut self) {
+        self.stream.end();
     }
 }
 
@@ -240,7 +292,7 @@ fn serve(connection: &mut Connection, shared: &Shared) {
         };
         match respond(connection, shared, &head) {
             After::KeepAlive => {}
-            After::Close => return,
+            After::Close => return connection.end(),
             After::Linger => return connection.linger(),
             After::Reset => return connection.reset_on_close(),
         }

@@ -27,6 +27,12 @@ pub struct Stats {
     pub connections: u64,
     /// All accepted connections, also those that carried no counted request. 0 for a scope.
     pub accepted: u64,
+    /// Bytes of requests that came, TLS removed, also of requests that were not counted. 0 for a scope.
+    pub request_bytes: u64,
+    /// TLS handshakes that were completed. 0 for a scope.
+    pub tls_handshakes: u64,
+    /// Those of them that resumed an earlier session. 0 for a scope.
+    pub tls_resumed: u64,
     /// Requests whose reply is not finished yet.
     pub in_flight: u64,
     /// The largest number of requests in flight at once.
@@ -84,12 +90,16 @@ impl Stats {
     /// The document that `/__stats` answers.
     pub fn to_json(&self) -> String {
         let mut out = format!(
-            "{{\"requests\":{},\"connections\":{},\"accepted\":{},\"in_flight\":{},\"max_in_flight\":{},\
+            "{{\"requests\":{},\"connections\":{},\"accepted\":{},\"request_bytes\":{},\"tls_handshakes\":{},\
+             \"tls_resumed\":{},\"in_flight\":{},\"max_in_flight\":{},\
              \"closed_by_client\":{},\"closed_by_client_at_ms\":{:?},\"incomplete_requests\":{},\"now_ms\":{},\
              \"last_request\":",
             self.requests,
             self.connections,
             self.accepted,
+            self.request_bytes,
+            self.tls_handshakes,
+            self.tls_resumed,
             self.in_flight,
             self.max_in_flight,
             self.closed_by_client,
@@ -141,6 +151,9 @@ struct Page {
     connections: u64,
     seen: HashSet<u64>,
     accepted: u64,
+    request_bytes: u64,
+    tls_handshakes: u64,
+    tls_resumed: u64,
     in_flight: u64,
     max_in_flight: u64,
     closed_by_client: u64,
@@ -173,6 +186,9 @@ impl Page {
             requests: self.requests,
             connections: self.connections,
             accepted: self.accepted,
+            request_bytes: self.request_bytes,
+            tls_handshakes: self.tls_handshakes,
+            tls_resumed: self.tls_resumed,
             in_flight: self.in_flight,
             max_in_flight: self.max_in_flight,
             closed_by_client: self.closed_by_client,
@@ -240,6 +256,18 @@ impl Ledger {
     /// Counts an accepted connection.
     pub(crate) fn accepted(&self) {
         self.pages().all.accepted += 1;
+    }
+
+    /// Counts a completed TLS handshake.
+    pub(crate) fn shook_hands(&self, resumed: bool) {
+        let all = &mut self.pages().all;
+        all.tls_handshakes += 1;
+        all.tls_resumed += u64::from(resumed);
+    }
+
+    /// Counts bytes of a request, whatever becomes of it.
+    pub(crate) fn received(&self, bytes: usize) {
+        self.pages().all.request_bytes += bytes as u64;
     }
 
     /// Forgets a closed connection's number, which never comes back.

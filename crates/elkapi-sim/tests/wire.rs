@@ -106,8 +106,7 @@ fn every_fixture_can_be_replayed() {
     let sim = simulator();
     for entry in fs::read_dir(fixtures()).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
-        let Some(name) = file.strip_suffix(".json").filter(|name| *name != "index")
-        else {
+        let Some(name) = file.strip_suffix(".json").filter(|name| *name != "index") else {
             continue;
         };
         if fixture(name)["response"]["delay_ms"].as_u64().unwrap_or(0) > 100

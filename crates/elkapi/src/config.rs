@@ -12,6 +12,7 @@ use ureq::http::{HeaderName, HeaderValue, Uri};
 
 use crate::error::Error;
 use crate::json::{Document, Type, View};
+use crate::proxy::{self, Proxy};
 use crate::request::Contract;
 use crate::retry::Policy;
 use crate::secret::Secret;
@@ -47,6 +48,7 @@ macro_rules! options {
         #[derive(Clone, Default)]
         pub struct Config {
             $($name: Option<$type>,)*
+            proxies_around: proxy::Environment,
         }
 
         impl fmt::Debug for Config {
@@ -128,6 +130,10 @@ options! {
         "The oldest version of TLS that is accepted.";
     insecure_skip_verify: bool, "boolean", "false", false,
         "Accept any certificate: whoever stands between here and the server can then read the key and change everything.";
+    proxy: String, "URL, empty = none", "`HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY`, but not for this machine", false,
+        "The proxy to go through: `http://`, `socks5://` or `socks5h://`, with `user:password@` where it wants a login.";
+    no_proxy: String, "comma-separated hosts, addresses, networks", "`NO_PROXY`, for a proxy of the environment", false,
+        "Targets that are reached directly, as in `NO_PROXY`.";
     headers: Fields, "object of name and text", "none", true,
         "More header fields for every request.";
     traceparent: String, "W3C trace context", "none", true,
@@ -311,6 +317,12 @@ impl Config {
             let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
             self.api_key = self.api_key.or_else(|| variable("ELKAPI_API_KEY"));
             self.base_url = self.base_url.or_else(|| variable("ELKAPI_BASE_URL"));
+            let base_url = self.base_url.as_deref().unwrap_or(DEFAULT_BASE_URL).trim_start();
+            let https = !base_url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
+            // Values that are no text are kept in a form that is refused where it matters.
+            self.proxies_around = proxy::Environment::read(https, |name| {
+                std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+            });
         }
         self
     }
@@ -358,10 +370,15 @@ impl Config {
             min_tls: self.min_tls.as_deref(),
             insecure_skip_verify: self.insecure_skip_verify.unwrap_or(false),
         })?;
+        let base_url = BaseUrl::parse(base_url, self.allow_http.unwrap_or(false))
+            .map_err(|error| error.without(|text| key.cut_from(text)))?;
+        let proxy = self.proxy_to(&base_url)?.map(Arc::new);
         Ok(Settings {
             trust: Arc::new(trust),
-            base_url: BaseUrl::parse(base_url, self.allow_http.unwrap_or(false))?,
-            key,
+            base_url,
+            // Wherever the key is cut out, the proxy's password is.
+            key: key.beside(proxy.iter().flat_map(|proxy| proxy.secrets())),
+            proxy,
             authorization,
             contract,
             user_agent,
@@ -378,6 +395,23 @@ impl Config {
             max_body_bytes: self.max_body_bytes.unwrap_or(256 << 20),
             max_idle_connections: self.max_idle_connections.unwrap_or(64) as usize,
         })
+    }
+
+    /// The proxy on the way to the gateway, if any.
+    fn proxy_to(&self, base_url: &BaseUrl) -> Result<Option<Proxy>, Error> {
+        let (host, port, https) = base_url.target();
+        let target = proxy::Target { host: &host, port, is_loopback: is_loopback(&host) };
+        let chosen =
+            proxy::choose(self.proxy.as_deref(), self.no_proxy.as_deref(), &self.proxies_around, &target)?;
+        match chosen {
+            Some(proxy) if !https && !self.allow_http.unwrap_or(false) && !is_loopback(&proxy.host) => {
+                Err(Error::config(
+                    "The base URL begins with http:// and the option \"proxy\" is another machine: the key would travel there unencrypted; use https://, except the host by \"no_proxy\", or set \"allow_http\"",
+                )
+                .with_param("proxy"))
+            }
+            chosen => Ok(chosen),
+        }
     }
 
     /// The limits of a unary call.
@@ -421,6 +455,7 @@ pub(crate) struct Limits {
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub trust: Arc<Trust>,
+    pub proxy: Option<Arc<Proxy>>,
     pub base_url: BaseUrl,
     pub key: Secret,
     pub authorization: HeaderValue,
@@ -550,6 +585,15 @@ impl BaseUrl {
     /// The address of a path below it.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0)
+    }
+
+    /// Host, port, and whether they are reached by TLS.
+    fn target(&self) -> (String, u16, bool) {
+        // It was parsed when it was made.
+        let uri = self.0.parse::<Uri>().unwrap_or_default();
+        let https = uri.scheme_str() != Some("http");
+        let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
+        (uri.host().unwrap_or_default().to_owned(), port, https)
     }
 
     /// The URL as text.

@@ -3,6 +3,7 @@
 //! The boundary to HTTP. Calls, the models list and everything else stand on it; nothing above it
 //! knows which engine is behind.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::mem;
 use std::sync::Arc;
@@ -10,13 +11,15 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
-use ureq::http::{self, HeaderName, HeaderValue, Method, header};
+use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::call::Call;
 use crate::config::Settings;
 use crate::error::{Billed, Error, Kind, Phase};
 use crate::net::{Connections, with_facts};
+use crate::proxy::Proxy;
 use crate::reply::{Body, Headers, Reply};
+use crate::secret::Secret;
 use crate::sys::fork;
 use crate::tls::Trust;
 
@@ -42,6 +45,7 @@ pub(crate) struct Outgoing<'a> {
 pub(crate) struct Exchange {
     max_idle: usize,
     trust: Arc<Trust>,
+    proxy: Option<Arc<Proxy>>,
     present: ArcSwap<Present>,
 }
 
@@ -63,12 +67,13 @@ pub(crate) struct Incoming {
 impl Exchange {
     pub fn new(settings: &Settings) -> Exchange {
         let (max_idle, trust) = (settings.max_idle_connections, settings.trust.clone());
-        let present = ArcSwap::from_pointee(Present::new(max_idle, trust.clone()));
-        Exchange { max_idle, trust, present }
+        let proxy = settings.proxy.clone();
+        let present = ArcSwap::from_pointee(Present::new(max_idle, trust.clone(), proxy.clone()));
+        Exchange { max_idle, trust, proxy, present }
     }
 
     fn fresh(&self) -> Present {
-        Present::new(self.max_idle, self.trust.clone())
+        Present::new(self.max_idle, self.trust.clone(), self.proxy.clone())
     }
 
     /// The connections of this process.
@@ -133,7 +138,7 @@ impl Exchange {
                 Ok(response) => {
                     call.set_phase(Phase::Read);
                     let (parts, body) = response.into_parts();
-                    let headers = Headers::new(parts.headers);
+                    let headers = Headers::new(without_key(parts.headers, &settings.key));
                     return Ok(Incoming { call: call.clone(), status: parts.status.as_u16(), headers, body });
                 }
                 Err(error) => error,
@@ -148,8 +153,8 @@ impl Exchange {
 }
 
 impl Present {
-    fn new(max_idle: usize, trust: Arc<Trust>) -> Present {
-        Present { generation: fork::generation(), connections: Connections::new(max_idle, trust) }
+    fn new(max_idle: usize, trust: Arc<Trust>, proxy: Option<Arc<Proxy>>) -> Present {
+        Present { generation: fork::generation(), connections: Connections::new(max_idle, trust, proxy) }
     }
 }
 
@@ -175,6 +180,25 @@ fn request(settings: &Settings, out: &Outgoing) -> Result<http::Request<()>, Err
         fields.insert(name.clone(), value.clone());
     }
     Ok(request)
+}
+
+/// A server may echo the key in any field: the value is shown without it, and a field that is named
+/// by it is left out. Bodies stay as they came.
+fn without_key(fields: HeaderMap, key: &Secret) -> HeaderMap {
+    let echoes = |text: &str| matches!(key.cut_from(text), Cow::Owned(_));
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    if !fields.iter().any(|(name, value)| echoes(name.as_str()) || echoes(&text(value))) {
+        return fields;
+    }
+    let mut clean = HeaderMap::new();
+    for (name, value) in fields.iter().filter(|(name, _)| !echoes(name.as_str())) {
+        let value = match key.cut_from(&text(value)) {
+            Cow::Owned(cut) => HeaderValue::try_from(cut).ok(),
+            Cow::Borrowed(_) => Some(value.clone()),
+        };
+        value.map(|value| clean.append(name, value));
+    }
+    clean
 }
 
 impl Incoming {

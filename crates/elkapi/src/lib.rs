@@ -25,6 +25,7 @@ mod fold;
 mod image;
 pub mod json;
 mod net;
+mod proxy;
 mod random;
 mod refusal;
 mod reply;

@@ -327,7 +327,8 @@ fn excerpt(body: &[u8], html: bool, key: &Secret) -> String {
     let head = if body.len() > LOOKED_AT { &body[..LOOKED_AT - 4096] } else { body };
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{FEFF}').trim();
-    let text = if html { without_tags(text) } else { text.to_owned() };
+    // Before tags are taken off, which a key may look like in part, and after.
+    let text = if html { without_tags(&key.cut_from(text)) } else { text.to_owned() };
     shortened(&key.cut_from(&text), crate::error::BODY_EXCERPT)
 }
 

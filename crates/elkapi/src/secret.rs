@@ -1,4 +1,4 @@
-//! The API key: checked once, never shown.
+//! The API key, and whatever else is never shown: checked once, cut out of every word.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,9 +8,12 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::error::Error;
 
-/// An API key. It has no `Display`, and `Debug` hides it.
+/// An API key, with what else must not be shown beside it. It has no `Display`, and `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    others: Vec<Secret>,
+}
 
 impl Secret {
     /// Takes a key; one trailing line end, the usual slip of keys read from files, is dropped.
@@ -38,26 +41,47 @@ impl Secret {
             ))
             .with_param("api_key"));
         }
-        Ok(Secret(key.to_owned()))
+        Ok(Secret::of_text(key))
+    }
+
+    /// Any other text that must not be shown, such as a proxy's password.
+    pub(crate) fn of_text(text: &str) -> Secret {
+        Secret { text: text.to_owned(), others: Vec::new() }
+    }
+
+    /// The same, which cuts the others out of texts too.
+    pub(crate) fn beside<'a>(mut self, others: impl IntoIterator<Item = &'a Secret>) -> Secret {
+        self.others.extend(others.into_iter().cloned());
+        self
     }
 
     /// The key itself, for the `Authorization` field alone.
     pub(crate) fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 
-    /// `text` with every occurrence of the key cut out: in clear, in the escapes of JSON, HTML and
-    /// URLs, in base64, and whatever the case. Shorter keys than four bytes are no secret and would
-    /// cut words apart.
+    /// `text` with every occurrence of the key, and of what stands beside it, cut out: in clear, in the
+    /// escapes of JSON, HTML and URLs, in base64, and whatever the case. Shorter ones than four bytes
+    /// are no secret and would cut words apart.
     pub(crate) fn cut_from<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.0.len() < 4 {
+        let mut clean = self.cut_alone_from(text);
+        for other in &self.others {
+            if let Cow::Owned(cleaner) = other.cut_from(&clean) {
+                clean = Cow::Owned(cleaner);
+            }
+        }
+        clean
+    }
+
+    fn cut_alone_from<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.text.len() < 4 {
             return Cow::Borrowed(text);
         }
-        let encoded = base64_forms(self.0.as_bytes());
+        let encoded = base64_forms(self.text.as_bytes());
         let mut kept = String::new();
         let (mut copied, mut at) = (0, 0);
         while at < text.len() {
-            let found = escaped_at(&text[at..], &self.0).or_else(|| {
+            let found = escaped_at(&text[at..], &self.text).or_else(|| {
                 encoded.iter().find_map(|form| text[at..].starts_with(form).then_some(form.len()))
             });
             match found {
@@ -97,9 +121,16 @@ fn one_character(text: &str, wanted: char) -> Option<(char, usize)> {
     let first = text.chars().next()?;
     let hex = |digits: Option<&str>| u32::from_str_radix(digits?, 16).ok().and_then(char::from_u32);
     let escaped = match first {
-        '\\' if text.starts_with("\\u") => hex(text.get(2..6)).map(|c| (c, 6)),
         // JSON within JSON escapes the backslash too.
-        '\\' => text[1..].chars().find(|c| *c != '\\').map(|c| (c, text.find(c).unwrap_or(1) + c.len_utf8())),
+        '\\' => {
+            let rest = text.trim_start_matches('\\');
+            let slashes = text.len() - rest.len();
+            let code = rest.strip_prefix('u').and_then(|digits| hex(digits.get(..4)));
+            match code {
+                Some(character) => Some((character, slashes + 5)),
+                None => rest.chars().next().map(|c| (c, slashes + c.len_utf8())),
+            }
+        }
         '%' => hex(text.get(1..3)).map(|c| (c, 3)),
         '&' => html_character(text),
         _ => None,

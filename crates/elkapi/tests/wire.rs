@@ -81,10 +81,7 @@ fn fixtures() -> BTreeMap<String, Value> {
         let file = file.unwrap().file_name().into_string().unwrap();
         file.strip_suffix(".json").map(str::to_owned)
     });
-    names
-        .filter(|name| name != "index")
-        .map(|name| (name.clone(), read(&name)))
-        .collect()
+    names.filter(|name| name != "index").map(|name| (name.clone(), read(&name))).collect()
 }
 
 fn text(value: &Value) -> String {

@@ -62,7 +62,7 @@ impl Resolver {
         call: &Call,
         limit: Option<(Instant, Limit)>,
     ) -> Result<Arc<[IpAddr]>, NoAddress> {
-        if let Ok(literal) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        if let Some(literal) = address_in(host) {
             return Ok(Arc::from([literal]));
         }
         let lookup = match self.entry(host).map_err(|error| NoAddress::Stopped(error.into()))? {
@@ -118,6 +118,11 @@ impl Resolver {
         names.insert(host.to_owned(), Entry::Asked(lookup.clone()));
         Ok(Entry::Asked(lookup))
     }
+}
+
+/// The address, where the host of a URL is one.
+pub(crate) fn address_in(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 impl Names {

@@ -1,4 +1,4 @@
-//! Connections of our own under the HTTP engine: resolve, dial, TLS, pool, waiting.
+//! Connections of our own under the HTTP engine: resolve, dial, proxy, TLS, pool, waiting.
 //!
 //! The engine writes requests and reads replies; which socket, how long, and who may stop it is
 //! decided here. The only room that names `ureq::unversioned`, which may change with any minor
@@ -7,12 +7,14 @@
 mod buffers;
 mod dial;
 mod dns;
+mod proxy;
 mod socket;
 mod tls;
 mod transport;
 mod wait;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -25,8 +27,10 @@ use ureq::{Agent, http::Uri};
 
 use crate::call::Call;
 use crate::error::{Error, Kind, Phase};
+use crate::proxy::{Protocol, Proxy};
 use crate::tls::Trust;
-use dns::{NoAddress, Resolver};
+use dns::{NoAddress, Resolver, address_in};
+use proxy::{NoTunnel, Target, open_tunnel};
 use socket::{Socket, connect_limit, token};
 use tls::TlsConnector;
 use transport::Tcp;
@@ -50,7 +54,8 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub fn new(max_idle: usize, trust: Arc<Trust>) -> Connections {
+    /// Connections that are reached directly or all through the same proxy.
+    pub fn new(max_idle: usize, trust: Arc<Trust>, proxy: Option<Arc<Proxy>>) -> Connections {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -67,7 +72,7 @@ impl Connections {
         let idle = Arc::new(AtomicUsize::new(0));
         let spare = Arc::new(Spare::default());
         let chain = TakeSpare(spare.clone())
-            .chain(Dialer { resolver: Resolver::default() })
+            .chain(Dialer { resolver: Resolver::default(), proxy })
             .chain(TlsConnector::new(trust))
             .chain(Established { idle: idle.clone(), spare: spare.clone() });
         Connections { agent: Agent::with_parts(config, chain, NoLookup), idle, spare }
@@ -95,10 +100,11 @@ impl EngineResolver for NoLookup {
     }
 }
 
-/// Opens the socket.
+/// Opens the socket, through the proxy where there is one.
 #[derive(Debug)]
 struct Dialer {
     resolver: Resolver,
+    proxy: Option<Arc<Proxy>>,
 }
 
 impl Connector<Box<dyn Transport>> for Dialer {
@@ -118,34 +124,97 @@ impl Connector<Box<dyn Transport>> for Dialer {
         let host = details.uri.host().unwrap_or_default();
         let port =
             details.uri.port_u16().unwrap_or(if details.uri.scheme_str() == Some("http") { 80 } else { 443 });
-        let limit = connect_limit(&call);
-        let fail = |error: Error| {
-            call.fail(error);
-            token()
+        let socket = match &self.proxy {
+            None => self.directly(host, port, &call),
+            Some(proxy) => self.through(proxy, host, port, &call),
         };
-        call.set_phase(Phase::Dns);
-        let addresses = self.resolver.resolve(host, &call, limit).map_err(|why| match why {
-            NoAddress::Unknown(reason) => fail(wait::with_facts(
-                Error::new(Kind::Dns, format!("The host name {host} could not be resolved: {reason}")),
-                &call,
-            )),
-            NoAddress::Stopped(stop) => fail(wait::stopped(&call, stop)),
-        })?;
-        call.set_phase(Phase::Connect);
-        let socket = dial::dial(&addresses, port, &call, limit).map_err(|stop| {
-            self.resolver.forget(host);
-            fail(match stop {
-                Stop::Failed(error) => wait::with_facts(
-                    Error::new(
-                        Kind::Connection,
-                        format!("No connection could be made to {host}:{port}: {error}"),
-                    ),
-                    &call,
+        match socket {
+            Ok(socket) => Ok(Some(Either::B(Tcp::new(socket)))),
+            Err(error) => {
+                call.fail(error);
+                Err(token())
+            }
+        }
+    }
+}
+
+impl Dialer {
+    fn directly(&self, host: &str, port: u16, call: &Call) -> Result<Socket, Error> {
+        let addresses = self.addresses(host, call)?;
+        self.dial(&addresses, host, port, call).map_err(|stop| match stop {
+            Stop::Failed(error) => wait::with_facts(
+                Error::new(
+                    Kind::Connection,
+                    format!("No connection could be made to {host}:{port}: {error}"),
                 ),
-                stop => wait::stopped(&call, stop),
-            })
+                call,
+            ),
+            stop => wait::stopped(call, stop),
+        })
+    }
+
+    /// A tunnel through the proxy to the first of the host's addresses that it can reach, or to the
+    /// host's name.
+    fn through(&self, proxy: &Proxy, host: &str, port: u16, call: &Call) -> Result<Socket, Error> {
+        let addresses;
+        let targets: Vec<Target<'_>> = match address_in(host) {
+            Some(address) => vec![Target::Address(address)],
+            None if proxy.protocol == Protocol::Socks5 => {
+                addresses = self.addresses(host, call)?;
+                addresses.iter().copied().map(Target::Address).collect()
+            }
+            None => vec![Target::Name(host)],
+        };
+        let mut unreachable = None;
+        for target in targets {
+            let mut socket = self.to_proxy(proxy, call)?;
+            match open_tunnel(&mut socket, proxy, target, port, call) {
+                Ok(()) => return Ok(socket),
+                Err(NoTunnel::For(error)) => return Err(error),
+                Err(NoTunnel::ToThisAddress(error)) => unreachable = Some(error),
+            }
+        }
+        Err(unreachable.unwrap_or_else(|| {
+            wait::with_facts(Error::new(Kind::Dns, format!("The host name {host} has no address")), call)
+        }))
+    }
+
+    /// A socket to the proxy itself.
+    fn to_proxy(&self, proxy: &Proxy, call: &Call) -> Result<Socket, Error> {
+        call.set_phase(Phase::Dns);
+        let limit = connect_limit(call);
+        let addresses = self.resolver.resolve(&proxy.host, call, limit).map_err(|why| match why {
+            NoAddress::Unknown(reason) => {
+                let detail =
+                    format!("The name of the proxy {} could not be resolved: {reason}", proxy.place());
+                proxy::failure(call, detail, true)
+            }
+            NoAddress::Stopped(stop) => wait::stopped(call, stop),
         })?;
-        Ok(Some(Either::B(Tcp::new(Socket::new(socket)))))
+        self.dial(&addresses, &proxy.host, proxy.port, call).map_err(|stop| match stop {
+            Stop::Failed(error) => {
+                let detail = format!("No connection could be made to the proxy {}: {error}", proxy.place());
+                proxy::failure(call, detail, true)
+            }
+            stop => wait::stopped(call, stop),
+        })
+    }
+
+    fn addresses(&self, host: &str, call: &Call) -> Result<Arc<[IpAddr]>, Error> {
+        call.set_phase(Phase::Dns);
+        self.resolver.resolve(host, call, connect_limit(call)).map_err(|why| match why {
+            NoAddress::Unknown(reason) => wait::with_facts(
+                Error::new(Kind::Dns, format!("The host name {host} could not be resolved: {reason}")),
+                call,
+            ),
+            NoAddress::Stopped(stop) => wait::stopped(call, stop),
+        })
+    }
+
+    fn dial(&self, addresses: &[IpAddr], host: &str, port: u16, call: &Call) -> Result<Socket, Stop> {
+        call.set_phase(Phase::Connect);
+        let socket = dial::dial(addresses, port, call, connect_limit(call));
+        socket.map(Socket::new).inspect_err(|_| self.resolver.forget(host))
     }
 }
 

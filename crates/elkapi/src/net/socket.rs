@@ -132,8 +132,19 @@ impl Socket {
         }
     }
 
-    /// Receives some bytes, waiting for the first; 0 at the end of the connection.
+    /// Receives some bytes of a reply, waiting for the first; 0 at the end of the connection.
     pub fn receive(&mut self, room: &mut [u8], call: &Call) -> Result<usize, Stop> {
+        let received = self.receive_records(room, call)?;
+        call.count_received(received);
+        if received == 0 {
+            self.ended(call);
+        }
+        Ok(received)
+    }
+
+    /// The same for TLS, which alone knows which bytes are a reply's and what an end means: session
+    /// tickets must not pass for the beginning of a reply.
+    pub fn receive_records(&mut self, room: &mut [u8], call: &Call) -> Result<usize, Stop> {
         loop {
             if self.drained {
                 let limit = if call.is_connecting() {
@@ -157,10 +168,6 @@ impl Socket {
                 Ok((_, received)) => {
                     self.drained = received < room.len();
                     self.last_progress = Some(Instant::now());
-                    call.count_received(received);
-                    if received == 0 {
-                        self.ended(call);
-                    }
                     return Ok(received);
                 }
                 Err(Errno::AGAIN) => self.drained = true,
@@ -176,7 +183,7 @@ impl Socket {
     }
 
     /// The peer ended the connection in order. Tells a stale connection from a lost request.
-    fn ended(&mut self, call: &Call) {
+    pub fn ended(&mut self, call: &Call) {
         self.broken = true;
         if call.phase() != Phase::Wait {
             return;

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::sync::{Arc, OnceLock};
+use std::ops::Range;
+use std::sync::Arc;
 
+use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport};
 
 use super::buffers::Corked;
@@ -14,21 +15,21 @@ use super::transport::{Tcp, give_up};
 use super::wait::{Stop, with_facts};
 use crate::call::Call;
 use crate::error::{Error, Kind, Phase};
-use crate::tls::Trust;
+use crate::tls::{Trust, is_refusal, reason};
 
 /// Encrypted bytes are sent when this many wait.
 const RECORDS: usize = 64 * 1024;
+/// Room for a whole record, which is also what one read brings at most.
+const INCOMING: usize = 18 * 1024;
 
 /// Wraps a new socket into TLS where the address asks for it.
 pub(crate) struct TlsConnector {
     trust: Arc<Trust>,
-    /// Made for the first connection and shared by all, so that sessions resume.
-    config: OnceLock<Result<Arc<ClientConfig>, Error>>,
 }
 
 impl TlsConnector {
     pub fn new(trust: Arc<Trust>) -> TlsConnector {
-        TlsConnector { trust, config: OnceLock::new() }
+        TlsConnector { trust }
     }
 }
 
@@ -57,7 +58,7 @@ impl Connector<Either<Box<dyn Transport>, Tcp>> for TlsConnector {
             call.fail(with_facts(error, &call));
             token()
         };
-        let config = self.config.get_or_init(|| self.trust.client_config()).clone().map_err(fail)?;
+        let config = self.trust.client_config().map_err(fail)?;
         let host = details.uri.host().unwrap_or_default();
         let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']').to_owned())
             .map_err(|_| fail(Error::new(Kind::Tls, format!("No certificate can carry the name {host}"))))?;
@@ -78,6 +79,11 @@ pub(crate) struct Tls {
     records: Vec<u8>,
     /// Encrypted bytes on their way in.
     incoming: Vec<u8>,
+    /// The part of `incoming` that was not decrypted yet.
+    unread: Range<usize>,
+    /// The server has replied: it accepted what we showed in the handshake. In TLS 1.3 it sees our
+    /// certificate only after the handshake has ended for us.
+    accepted: bool,
     host: String,
 }
 
@@ -97,6 +103,8 @@ impl Tls {
             buffers: Corked::default(),
             records: Vec::new(),
             incoming: Vec::new(),
+            unread: 0..0,
+            accepted: false,
             host: host.to_owned(),
         }
     }
@@ -137,45 +145,52 @@ impl Tls {
         self.collect_records();
         let sent = self.socket.send(&self.records, call, false);
         self.records.clear();
-        sent.map_err(|stop| give_up(&mut self.socket, call, stop))
+        sent.map_err(|stop| self.stopped(call, stop))
     }
 
-    /// Receives and decrypts some records; `false` at the end of the connection.
-    fn receive_records(&mut self, call: &Call) -> Result<bool, ureq::Error> {
-        // Room for a whole record, which is also what one read brings at most.
-        self.incoming.resize(18 * 1024, 0);
-        let received = match self.socket.receive(&mut self.incoming, call) {
-            Ok(received) => received,
-            Err(stop) => return Err(give_up(&mut self.socket, call, stop)),
-        };
-        let mut bytes = &self.incoming[..received];
-        loop {
-            let read = self.connection.read_tls(&mut bytes);
-            if let Err(error) = self.connection.process_new_packets() {
-                // The peer is told why, if it still listens.
-                let _ = self.send_records(call);
-                return Err(self.refused(call, &error));
+    /// While shaking hands the failure also names the host: nothing else of it is known yet.
+    fn stopped(&mut self, call: &Call, stop: Stop) -> ureq::Error {
+        let stop = match stop {
+            Stop::Failed(error) if call.phase() == Phase::Tls => {
+                Stop::Failed(io::Error::new(error.kind(), format!("{error} ({})", self.host)))
             }
-            match read {
-                Ok(0) => break,
-                Ok(_) if bytes.is_empty() => break,
-                Ok(_) => {}
-                Err(error) => return Err(give_up(&mut self.socket, call, Stop::Failed(error))),
+            other => other,
+        };
+        give_up(&mut self.socket, call, stop)
+    }
+
+    /// Decrypts some of what came, waiting for more where nothing is left; `false` at the end of the
+    /// connection. No more than that, so that what was decrypted can be taken out before the next.
+    fn receive_records(&mut self, call: &Call) -> Result<bool, ureq::Error> {
+        if self.unread.is_empty() {
+            self.incoming.resize(INCOMING, 0);
+            match self.socket.receive_records(&mut self.incoming, call) {
+                Ok(received) => self.unread = 0..received,
+                Err(stop) => return Err(self.stopped(call, stop)),
             }
         }
-        Ok(received > 0)
+        // An end of the connection is told by reading nothing.
+        let taken = match self.connection.read_tls(&mut &self.incoming[self.unread.clone()]) {
+            Ok(taken) => taken,
+            Err(error) => return Err(give_up(&mut self.socket, call, Stop::Failed(error))),
+        };
+        self.unread.start += taken;
+        if let Err(error) = self.connection.process_new_packets() {
+            // The peer is told why, if it still listens. Whether it does changes nothing for us.
+            self.collect_records();
+            let _ = self.socket.send(&self.records, call, false);
+            return Err(self.refused(call, &error));
+        }
+        Ok(taken > 0)
     }
 
     fn refused(&mut self, call: &Call, error: &rustls::Error) -> ureq::Error {
-        let host = &self.host;
-        let error = match error {
-            rustls::Error::InvalidCertificate(_) => {
-                Error::new(Kind::Tls, format!("The certificate of {host} is not trusted: {error}"))
-            }
-            rustls::Error::AlertReceived(_) => {
-                Error::new(Kind::Tls, format!("{host} refuses the TLS connection: {error}"))
-            }
-            _ => Error::new(Kind::Tls, format!("TLS with {host} failed: {error}")),
+        let error = if call.phase() == Phase::Tls || !self.accepted && is_refusal(error) {
+            call.set_phase(Phase::Tls);
+            Error::new(Kind::Tls, reason(error, &self.host))
+        } else {
+            let detail = format!("The TLS connection to {} broke: {error}", self.host);
+            Error::new(Kind::Connection, detail)
         };
         self.failed(call, error)
     }
@@ -186,21 +201,22 @@ impl Tls {
         token()
     }
 
-    /// Takes in what came while the connection lay idle: session tickets are no reason to drop it.
-    fn takes_tickets_only(&mut self) -> bool {
-        self.incoming.resize(18 * 1024, 0);
-        let received = self.socket.receive_idle(&mut self.incoming);
-        let mut bytes = &self.incoming[..received];
-        while !bytes.is_empty() {
-            if self.connection.read_tls(&mut bytes).is_err() {
-                return false;
-            }
+    /// Takes in what came behind the reply or while the connection lay idle: session tickets are no
+    /// reason to drop it, anything else is.
+    fn is_quiet(&mut self) -> bool {
+        loop {
             match self.connection.process_new_packets() {
                 Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
                 _ => return false,
             }
+            if self.unread.is_empty() {
+                return true;
+            }
+            match self.connection.read_tls(&mut &self.incoming[self.unread.clone()]) {
+                Ok(taken @ 1..) => self.unread.start += taken,
+                _ => return false,
+            }
         }
-        self.socket.idle() == Idle::Silent
     }
 }
 
@@ -222,20 +238,30 @@ impl Transport for Tls {
         self.socket.request_left(&call);
         loop {
             match self.connection.reader().read(self.buffers.room()) {
-                Ok(received) => {
-                    self.buffers.received(received);
-                    return Ok(received > 0);
+                Ok(0) => {
+                    self.socket.ended(&call);
+                    return Ok(false);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(received) => {
+                    self.accepted = true;
+                    call.count_received(received);
+                    self.buffers.received(received);
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.receive_records(&call)?;
+                }
                 // The connection ended without TLS saying so: anybody can do that, so a reply that
                 // only an end would complete is not complete.
                 Err(_) if call.phase() == Phase::Read => {
                     let detail = "The connection ended in the middle of the reply, without TLS saying so";
                     return Err(self.failed(&call, Error::new(Kind::Connection, detail)));
                 }
-                Err(_) => return Ok(false),
+                Err(_) => {
+                    self.socket.ended(&call);
+                    return Ok(false);
+                }
             }
-            self.receive_records(&call)?;
         }
     }
 
@@ -244,14 +270,18 @@ impl Transport for Tls {
             return false;
         }
         if self.socket.was_used() {
-            return true;
+            return self.is_quiet();
         }
         if Call::current().is_some_and(|call| call.is_fresh_only()) {
             return false;
         }
         match self.socket.idle() {
             Idle::Silent => true,
-            Idle::Unread => self.takes_tickets_only(),
+            Idle::Unread => {
+                self.incoming.resize(INCOMING, 0);
+                self.unread = 0..self.socket.receive_idle(&mut self.incoming);
+                self.is_quiet() && self.socket.idle() == Idle::Silent
+            }
             Idle::Over => false,
         }
     }

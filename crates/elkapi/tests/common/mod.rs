@@ -153,7 +153,7 @@ pub struct Request {
 
 impl Request {
     /// Reads one request.
-    pub fn read(socket: &mut TcpStream) -> Request {
+    pub fn read(socket: &mut impl Read) -> Request {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
