@@ -186,7 +186,9 @@ fn request(settings: &Settings, out: &Outgoing) -> Result<http::Request<()>, Err
 /// by it is left out. Bodies stay as they came.
 fn without_key(fields: HeaderMap, key: &Secret) -> HeaderMap {
     let echoes = |text: &str| matches!(key.cut_from(text), Cow::Owned(_));
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    fn text(value: &HeaderValue) -> Cow<'_, str> {
+        String::from_utf8_lossy(value.as_bytes())
+    }
     if !fields.iter().any(|(name, value)| echoes(name.as_str()) || echoes(&text(value))) {
         return fields;
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -9,9 +10,17 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use crate::error::Error;
 
 /// An API key, with what else must not be shown beside it. It has no `Display`, and `Debug` hides it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret {
+///
+/// Cheap to clone: every reply's field lines are looked through for it.
+#[derive(Clone)]
+pub struct Secret(Arc<Inner>);
+
+struct Inner {
     text: String,
+    /// What base64 makes of it.
+    encoded: Vec<String>,
+    /// No text below this many bytes can hold it in any spelling.
+    shortest: usize,
     others: Vec<Secret>,
 }
 
@@ -46,18 +55,24 @@ impl Secret {
 
     /// Any other text that must not be shown, such as a proxy's password.
     pub(crate) fn of_text(text: &str) -> Secret {
-        Secret { text: text.to_owned(), others: Vec::new() }
+        Secret::with_others(text, Vec::new())
+    }
+
+    fn with_others(text: &str, others: Vec<Secret>) -> Secret {
+        let encoded = base64_forms(text.as_bytes());
+        let shortest = encoded.iter().map(String::len).min().unwrap_or(0).min(text.len());
+        Secret(Arc::new(Inner { text: text.to_owned(), encoded, shortest, others }))
     }
 
     /// The same, which cuts the others out of texts too.
-    pub(crate) fn beside<'a>(mut self, others: impl IntoIterator<Item = &'a Secret>) -> Secret {
-        self.others.extend(others.into_iter().cloned());
-        self
+    pub(crate) fn beside<'a>(self, others: impl IntoIterator<Item = &'a Secret>) -> Secret {
+        let others = self.0.others.iter().cloned().chain(others.into_iter().cloned()).collect();
+        Secret::with_others(&self.0.text, others)
     }
 
     /// The key itself, for the `Authorization` field alone.
     pub(crate) fn expose(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// `text` with every occurrence of the key, and of what stands beside it, cut out: in clear, in the
@@ -65,7 +80,7 @@ impl Secret {
     /// are no secret and would cut words apart.
     pub(crate) fn cut_from<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut clean = self.cut_alone_from(text);
-        for other in &self.others {
+        for other in &self.0.others {
             if let Cow::Owned(cleaner) = other.cut_from(&clean) {
                 clean = Cow::Owned(cleaner);
             }
@@ -74,14 +89,14 @@ impl Secret {
     }
 
     fn cut_alone_from<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.text.len() < 4 {
+        let Inner { text: secret, encoded, shortest, .. } = &*self.0;
+        if secret.len() < 4 || text.len() < *shortest {
             return Cow::Borrowed(text);
         }
-        let encoded = base64_forms(self.text.as_bytes());
         let mut kept = String::new();
         let (mut copied, mut at) = (0, 0);
         while at < text.len() {
-            let found = escaped_at(&text[at..], &self.text).or_else(|| {
+            let found = escaped_at(&text[at..], secret).or_else(|| {
                 encoded.iter().find_map(|form| text[at..].starts_with(form).then_some(form.len()))
             });
             match found {

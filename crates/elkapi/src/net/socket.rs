@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::wait::{Stop, wait, with_facts};
+use super::wait::{Stop, wait_for_one, with_facts};
 use crate::call::Call;
 use crate::error::{Error, Kind, Limit, Phase};
 use crate::sys::{fork, socket};
@@ -251,10 +251,7 @@ impl Socket {
         limit: Option<(Instant, Limit)>,
         until: Option<Instant>,
     ) -> Result<PollFlags, Stop> {
-        let mut fds = Vec::with_capacity(3);
-        fds.push(PollFd::new(&self.fd, interest));
-        wait(&mut fds, call, limit, until)?;
-        Ok(fds[0].revents())
+        wait_for_one(&self.fd, interest, call, limit, until)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The one place where this client blocks: on sockets and the wake descriptor, without time slices.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -51,6 +52,29 @@ pub(crate) fn wait<'a>(
     let outcome = wait_on(fds, call, call.nearest(own), until);
     fds.truncate(watched);
     outcome
+}
+
+/// [`wait`] for one descriptor; gives what it is ready for, nothing when `until` passed.
+pub(crate) fn wait_for_one(
+    fd: impl AsFd,
+    interest: PollFlags,
+    call: &Call,
+    own: Option<(Instant, Limit)>,
+    until: Option<Instant>,
+) -> Result<PollFlags, Stop> {
+    // A call has at most two tokens: the caller's, and a stream's own.
+    let mut fds = [
+        PollFd::new(&fd, interest),
+        PollFd::new(&fd, PollFlags::empty()),
+        PollFd::new(&fd, PollFlags::empty()),
+    ];
+    let mut watched = 1;
+    for cancel in call.cancels().iter().take(2) {
+        fds[watched] = PollFd::new(cancel.wake()?, PollFlags::IN);
+        watched += 1;
+    }
+    wait_on(&mut fds[..watched], call, call.nearest(own), until)?;
+    Ok(fds[0].revents())
 }
 
 fn wait_on(
