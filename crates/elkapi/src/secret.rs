@@ -15,6 +15,9 @@ use crate::error::Error;
 #[derive(Clone)]
 pub struct Secret(Arc<Inner>);
 
+/// Shorter ones are no secret and would cut words apart.
+const LEAST: usize = 4;
+
 struct Inner {
     text: String,
     /// What base64 makes of it.
@@ -59,7 +62,7 @@ impl Secret {
     }
 
     fn with_others(text: &str, others: Vec<Secret>) -> Secret {
-        let encoded = base64_forms(text.as_bytes());
+        let encoded = if text.len() < LEAST { Vec::new() } else { base64_forms(text.as_bytes()) };
         let shortest = encoded.iter().map(String::len).min().unwrap_or(0).min(text.len());
         Secret(Arc::new(Inner { text: text.to_owned(), encoded, shortest, others }))
     }
@@ -90,7 +93,7 @@ impl Secret {
 
     fn cut_alone_from<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let Inner { text: secret, encoded, shortest, .. } = &*self.0;
-        if secret.len() < 4 || text.len() < *shortest {
+        if secret.len() < LEAST || text.len() < *shortest {
             return Cow::Borrowed(text);
         }
         let mut kept = String::new();
