@@ -10,7 +10,7 @@ PYTHON  := $(VENV)/bin/python
 RELEASE := target/release
 QUIET   := >/dev/null
 
-.PHONY: help build demo test check headers bench fuzz clean \
+.PHONY: help build demo test check headers bench bench-cancel fuzz clean \
         library simulator python-module \
         test-rust test-c test-python lint
 
@@ -66,6 +66,9 @@ check: ## what needs Debian packages or more time; a missing tool is NOT RUN and
 
 bench: library simulator ## speed beside a bare socket and libcurl; needs libcurl's development files
 	@python3 bench/run.py
+
+bench-cancel: library simulator ## how long a cancelled call takes to return, in every phase
+	@python3 bench/cancel.py
 
 fuzz: ## arbitrary bytes from a server and in a stream, for MINUTES (10) each; needs a nightly compiler
 	@test -x build/tools/bin/cargo-fuzz || cargo +nightly install -q cargo-fuzz --root build/tools

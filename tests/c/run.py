@@ -11,10 +11,13 @@ import functools
 import hashlib
 import json
 import os
+import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -219,6 +222,21 @@ def library_symbols(place: Place) -> None:
     need(exported == declared, f"only one of header and library has {sorted(exported ^ declared)}")
 
 
+@check("library/signal-safe")
+def library_signal_safe(place: Place) -> None:
+    """What may run in a signal handler touches no thread-local of ours: the first use of one on a
+    thread may allocate."""
+    if platform.machine() != "x86_64":
+        raise SkippedCheckError("reads x86-64 code")
+
+    def code(function: str) -> str:
+        return run("objdump", "-d", f"--disassemble={function}", RELEASE / "libelkapi.so")
+
+    need("__tls_get_addr" in code("elk_cancel_free"), "thread-locals are reached in another way now")
+    seen = code("elk_cancel_signal")
+    need("ret" in seen and "__tls_get_addr" not in seen, "elk_cancel_signal touches a thread-local")
+
+
 @check("library/needs")
 def library_needs(place: Place) -> None:
     """Soname, NODELETE, and no library but those of every system."""
@@ -340,6 +358,39 @@ for one_phase in ("dns", "connect", "tls", "send", "wait", "read", "pause"):
         CHECKS[f"stop/{one_phase}-{one_way}"] = stop(one_phase, one_way)
 
 
+@check("stop/token")
+def token(place: Place) -> None:
+    run(place.compiled(ROOT / "tests/c/token.c"), place.base_url.removesuffix("/v1"), env=place.env)
+    seen = place.stats("never")["requests"]
+    need(seen == 0, f"{seen} requests were sent for calls that were cancelled before")
+
+
+@functools.cache
+def fork_program(place: Place) -> Path:
+    return place.compiled(ROOT / "tests/c/fork.c")
+
+
+def fork(case: str, requests: int | None, connections: int | None) -> Callable[[Place], None]:
+    """After the case the simulator must have seen that many of both; None where it depends."""
+
+    def forked(place: Place) -> None:
+        scope = f"fork-{case}"
+        run(fork_program(place), case, place.base_url.removesuffix("/v1"), f"/s/{scope}", env=place.env)
+        stats = place.stats(scope)
+        for what, wanted in (("requests", requests), ("connections", connections)):
+            need(wanted in (None, stats[what]), f"{stats[what]} {what}, not {wanted}")
+
+    return forked
+
+
+# Each process keeps one connection throughout.
+CHECKS["fork/used-before"] = fork("used-before", requests=6, connections=2)
+CHECKS["fork/grandchild"] = fork("grandchild", requests=4, connections=3)
+CHECKS["fork/twenty"] = fork("twenty", requests=62, connections=21)
+CHECKS["fork/amid-calls"] = fork("amid-calls", requests=None, connections=None)
+CHECKS["fork/cancel"] = fork("cancel", requests=3, connections=3)
+
+
 # Examples
 
 
@@ -377,6 +428,21 @@ def examples_stream(place: Place) -> None:
     for source in (ROOT / "examples/c/stream.c", ROOT / "examples/cpp/stream.cpp"):
         said = run(place.compiled(source), env=place.env)
         need("complete, " in said and " tokens" in said, f"{source.name} says {said!r}")
+
+
+@check("examples/cancel")
+def example_cancel(place: Place) -> None:
+    program = place.compiled(ROOT / "examples/c/cancel.c")
+    need(len(run(program, env=place.env)) > 10, "no answer")
+    env = {**place.env, "ELKAPI_BASE_URL": place.at("/s/example-cancel/fault/stall-before-headers")}
+    with subprocess.Popen([program], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        give_up = time.monotonic() + 60
+        while not place.stats("example-cancel")["in_flight"] and time.monotonic() < give_up:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    need(process.returncode == 1 and not out, f"ends with {process.returncode} and {out!r}")
+    need(b"Stopped after " in err and b"Billed: maybe." in err, f"says {err!r}")
 
 
 @check("examples/one-screen")

@@ -4,6 +4,7 @@ Each check names the tools it needs. One that is missing prints `NOT RUN: name` 
 so that a green run always means that everything was looked at. Names as arguments run only those.
 """
 
+import json
 import os
 import re
 import shutil
@@ -166,6 +167,50 @@ def wait_until_listening(port: int) -> None:
         except OSError:
             assert time.monotonic() < deadline, f"nothing listens on port {port}"
             time.sleep(0.02)
+
+
+def asks_through(scheme: str, password: str, proxy: list[object], port: int) -> None:
+    """Calls through a proxy that wants a login: with it, with a wrong one, without any."""
+    program = compiled("tests/c/once.c", "-std=c99")
+    escaped = "".join(f"%{byte:02X}" for byte in password.encode())
+    process = subprocess.Popen([str(part) for part in proxy], stderr=subprocess.DEVNULL)
+    try:
+        wait_until_listening(port)
+        with simulator() as base_url:
+            for login, says in (
+                (f"elk:{escaped}@", "Moss"),
+                (f"elk:no-{escaped}@", f"proxy: The proxy 127.0.0.1:{port} refused the login"),
+                ("", f"proxy: The proxy 127.0.0.1:{port} wants a login"),
+            ):
+                options = {
+                    "base_url": base_url,
+                    "api_key": "sk-test",
+                    "proxy": f"{scheme}://{login}127.0.0.1:{port}",
+                }
+                said = run(program, json.dumps(options))
+                assert said.startswith(says), f"{options['proxy']}: {said}"
+                assert password not in said, said
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@check("tinyproxy")
+def through_tinyproxy() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        port, password = free_port(), "p.ss-w0rd"
+        config = Path(folder) / "tinyproxy.conf"
+        lines = [f"Port {port}", "Listen 127.0.0.1", "Timeout 60", f"BasicAuth elk {password}"]
+        config.write_text("\n".join([*lines, f'LogFile "{folder}/log"', ""]))
+        asks_through("http", password, ["tinyproxy", "-d", "-c", config], port)
+
+
+@check("microsocks")
+def through_a_socks_proxy() -> None:
+    for scheme in ("socks5", "socks5h"):
+        port, password = free_port(), "p@ss:w0rd"
+        proxy = ["microsocks", "-i", "127.0.0.1", "-p", port, "-u", "elk", "-P", password]
+        asks_through(scheme, password, proxy, port)
 
 
 @check("strace")

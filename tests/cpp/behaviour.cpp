@@ -2,8 +2,13 @@
 #include "../c/check.h"
 #include "elkapi.hpp"
 
+#include <atomic>
+#include <chrono>
+#include <csignal>
 #include <fstream>
+#include <future>
 #include <iterator>
+#include <pthread.h>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -14,6 +19,8 @@ std::string quoted_elsewhere(std::string_view text);
 static_assert(!std::is_copy_constructible_v<elk::client> && std::is_nothrow_move_constructible_v<elk::client>);
 static_assert(!std::is_copy_constructible_v<elk::result> && std::is_nothrow_move_constructible_v<elk::result>);
 static_assert(std::is_nothrow_copy_constructible_v<elk::error>);
+static_assert(std::is_nothrow_copy_constructible_v<elk::cancel> && std::is_nothrow_move_constructible_v<elk::cancel>);
+static_assert(noexcept(std::declval<const elk::cancel &>().signal()));
 
 // A view of a temporary would dangle: it must not compile.
 #define REFUSES_TEMPORARY(type, call)                                                                      \
@@ -155,6 +162,52 @@ void a_stream_is_a_range_and_its_failures_are_thrown(const elk::client &client, 
     CHECK(stopped.try_next() == ELK_E_CANCELLED, "not cancelled");
 }
 
+// That path of the simulator's.
+elk::client client_at(const std::string &base, const std::string &path) {
+    const std::string at = base.substr(0, base.rfind("/v1")) + path + "/v1";
+    return elk::client("{\"base_url\":" + elk::quote(at) + R"(,"api_key":"sk-test"})");
+}
+
+void copies_of_a_token_stop_the_same_calls(const std::string &base) {
+    const elk::client stalls = client_at(base, "/fault/stall-before-headers");
+    elk::cancel first;
+    elk::cancel copy = first;
+    elk::cancel other;
+    other = copy;
+    auto call = std::async(std::launch::async, [&] { return stalls.try_chat_completions(request, first); });
+    CHECK(call.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout, "did not stall");
+    other.signal();
+    const elk::result stopped = call.get();
+    CHECK(stopped.status() == ELK_E_CANCELLED && stopped.verdict() == "cancelled", "%s", stopped.message().data());
+
+    const elk::cancel moved = std::move(copy);
+    copy.signal(); // of nothing any more
+    CHECK(copy.get() == nullptr && moved.get() != nullptr, "moved");
+    CHECK(thrown([&] { (void)stalls.chat_completions(request, moved); }).kind() == "cancelled", "chat");
+    CHECK(thrown([&] { (void)stalls.get("/models", moved); }).kind() == "cancelled", "get");
+    CHECK(stalls.try_get("/models", moved).status() == ELK_E_CANCELLED, "try_get");
+}
+
+void a_hook_is_asked_about_signals(const std::string &base) {
+    std::signal(SIGUSR1, [](int) {});
+    elk::client stalls = client_at(base, "/fault/stall-before-headers");
+    std::atomic<int> asked{0};
+    stalls.on_interrupt([](void *user) { return std::int32_t(++*static_cast<std::atomic<int> *>(user) == 2); }, &asked);
+    const pthread_t caller = pthread_self();
+    std::atomic<bool> over{false};
+    std::thread signals([&] {
+        // Some may come before the wait and are not asked about.
+        while (!over) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+            pthread_kill(caller, SIGUSR1);
+        }
+    });
+    const elk::result stopped = stalls.try_chat_completions(request);
+    over = true;
+    signals.join();
+    CHECK(stopped.status() == ELK_E_CANCELLED && asked == 2, "asked %d times", asked.load());
+}
+
 void quoting_fits_every_text() {
     CHECK(elk::quote("a\"b") == "\"a\\\"b\"" && elk::quote({}) == "\"\"", "short");
     const std::string controls(1000, '\x01');
@@ -174,6 +227,8 @@ int main(int argc, char **argv) {
     a_failure_is_thrown_with_all_its_facts(client, base);
     configurations_are_checked_at_once(client);
     a_stream_is_a_range_and_its_failures_are_thrown(client, base);
+    copies_of_a_token_stop_the_same_calls(base);
+    a_hook_is_asked_about_signals(base);
     quoting_fits_every_text();
     a_client_moves_and_serves_many_threads(std::move(client));
     return CHECK_RESULT();

@@ -3,6 +3,7 @@
 //! What is lent and does not exist in that form in the core is made once, kept in the result, and
 //! only ever added to: the pointers live as long as the result, whichever thread asked.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::{OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
@@ -130,6 +131,18 @@ impl elk_result {
     }
 }
 
+/// The text's bytes, with room for the NUL that is put behind them: texts of megabytes are copied once.
+fn with_room(text: Cow<'_, str>) -> Vec<u8> {
+    match text {
+        Cow::Borrowed(text) => {
+            let mut bytes = Vec::with_capacity(text.len() + 1);
+            bytes.extend_from_slice(text.as_bytes());
+            bytes
+        }
+        Cow::Owned(text) => text.into_bytes(),
+    }
+}
+
 /// A pointer argument that can name something.
 pub(crate) fn pointer_text(bytes: Option<&[u8]>) -> Option<&str> {
     std::str::from_utf8(bytes?).ok()
@@ -175,7 +188,7 @@ pub unsafe extern "C" fn elk_result_message(result: *const elk_result) -> *const
 pub unsafe extern "C" fn elk_result_text(result: *const elk_result, len: *mut usize) -> *const c_char {
     boundary!(result, Lent::EMPTY.give(out!(len)) => match result.answer() {
         Some(answer) => {
-            result.lend(Key::Text, || Some(answer.text().into_owned().into_bytes())).give(out!(len))
+            result.lend(Key::Text, || Some(with_room(answer.text()))).give(out!(len))
         }
         None => Lent::EMPTY.give(out!(len)),
     })
@@ -228,8 +241,8 @@ pub unsafe extern "C" fn elk_result_get(
                 let place = result.place(pointer)?;
                 match place.kind() {
                     Type::Null => None,
-                    Type::String => place.as_str().map(|text| text.into_owned().into_bytes()),
-                    _ => Some(place.raw().into()),
+                    Type::String => place.as_str().map(with_room),
+                    _ => Some(with_room(place.raw().into())),
                 }
             })
             .give(out!(len)),
