@@ -23,7 +23,7 @@ static double seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static double cpu_seconds(void) {
+__attribute__((unused)) static double cpu_seconds(void) {
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
     return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
@@ -35,7 +35,7 @@ static int by_size(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-static struct bench bench_from(int argc, char **argv) {
+__attribute__((unused)) static struct bench bench_from(int argc, char **argv) {
     struct bench b = {0};
     if (argc != 5) {
         fprintf(stderr, "usage: %s HOST PORT BYTES CALLS\n", argv[0]);
@@ -57,7 +57,7 @@ static struct bench bench_from(int argc, char **argv) {
 }
 
 /* Calls once to warm up, then the asked number of times; prints "median_us cpu_us". */
-static void bench_run(struct bench *b, void (*call)(struct bench *, void *), void *state) {
+__attribute__((unused)) static void bench_run(struct bench *b, void (*call)(struct bench *, void *), void *state) {
     double cpu;
     call(b, state);
     cpu = cpu_seconds();

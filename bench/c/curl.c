@@ -39,7 +39,7 @@ int main(int argc, char **argv) {
     curl_global_init(CURL_GLOBAL_DEFAULT);
     reply.curl = curl_easy_init();
     snprintf(url, sizeof url, "http://%s:%s/v1/chat/completions", b.host, b.port);
-    fields = curl_slist_append(fields, "Authorization: Bearer sk-bench");
+    fields = curl_slist_append(fields, "Authorization: Bearer sk-bench-0123456789abcdefghijklmnopqrstuvwxyz01234567");
     fields = curl_slist_append(fields, "Content-Type: application/json");
     curl_easy_setopt(reply.curl, CURLOPT_URL, url);
     curl_easy_setopt(reply.curl, CURLOPT_HTTPHEADER, fields);

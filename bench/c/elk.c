@@ -17,7 +17,7 @@ int main(int argc, char **argv) {
     struct bench b = bench_from(argc, argv);
     char config[256];
     elk_client *client;
-    snprintf(config, sizeof config, "{\"base_url\":\"http://%s:%s/v1\",\"api_key\":\"sk-bench\",\"environment\":false}",
+    snprintf(config, sizeof config, "{\"base_url\":\"http://%s:%s/v1\",\"api_key\":\"sk-bench-0123456789abcdefghijklmnopqrstuvwxyz01234567\",\"environment\":false}",
              b.host, b.port);
     client = elk_client_new(config, ELK_NUL);
     bench_run(&b, call, client);

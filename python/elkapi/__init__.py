@@ -5,6 +5,9 @@
     with elkapi.Client(timeout=120) as client:  # ELKAPI_API_KEY
         answer = client.ask("Name three seas.")
         print(answer.text, answer.usage.total_tokens, answer.request_id)
+        with client.stream({"messages": [{"role": "user", "content": "Name three seas."}]}) as stream:
+            for chunk in stream:
+                print(chunk.text, end="", flush=True)
 
 All times are seconds; a timeout of None means no limit. Whatever fails raises a class of
 `elkapi.Error`, whose `kind` says what it was and whose `billed` says whether it may have cost money.
@@ -14,6 +17,8 @@ from elkapi._elkapi import (
     Attempt,
     Cancel,
     Choice,
+    Chunk,
+    ChunkChoice,
     Client,
     Completion,
     Document,
@@ -23,6 +28,7 @@ from elkapi._elkapi import (
     ImageOptions,
     Message,
     Node,
+    Stream,
     Timeout,
     ToolCall,
     Usage,
@@ -66,6 +72,8 @@ __all__ = [
     "CallCancelledError",
     "Cancel",
     "Choice",
+    "Chunk",
+    "ChunkChoice",
     "Client",
     "ClosedError",
     "Completion",
@@ -88,6 +96,7 @@ __all__ = [
     "PermissionDeniedError",
     "RateLimitError",
     "StalledError",
+    "Stream",
     "Timeout",
     "ToolCall",
     "TruncatedError",

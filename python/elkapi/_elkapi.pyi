@@ -82,15 +82,17 @@ class Cancel:
 class Client:
     """A client of one gateway with one key: made once, shared by all threads.
 
-    What is not given comes from the environment (`ELKAPI_API_KEY`, `ELKAPI_BASE_URL`), then from
-    the defaults. `timeout`: seconds for a whole call, 600 unless given, or `elkapi.Timeout`; **None
-    means no limit**. `max_retries`: repetitions of what cannot be charged twice, 2 unless given;
-    `retry_risky=True` repeats what may have been charged too. `base_delay_ms`: the first pause.
-    `headers`: more header fields for every request. `ca_file`, `ca_pem`: certificate authorities to
-    trust beside the system's; `client_cert_file`, `client_key_file`: our own certificate; `min_tls`:
-    `"1.2"` or `"1.3"`; `insecure_skip_verify=True` accepts any certificate, so that others can read
-    the key. `contract`: `"elkapi"`, or `"openai"` for other
-    servers. `allow_http`: allow `http://` to hosts other than this machine.
+    What is not given comes from the environment (`ELKAPI_API_KEY`, `ELKAPI_BASE_URL`), then from the
+    defaults. `timeout`: seconds for a whole call, 600 unless given, or `elkapi.Timeout`; for a stream
+    seconds to its first byte, 600, and of silence, 310; **None means no limit**. `max_retries`:
+    repetitions of what cannot be charged twice, 2 unless given; `retry_risky=True` repeats what may
+    have been charged too. `base_delay_ms`: the first pause. `headers`: more header fields for every
+    request. `ca_file`, `ca_pem`: certificate authorities to trust beside the system's;
+    `client_cert_file`, `client_key_file`: our own certificate; `min_tls`: `"1.2"` or `"1.3"`;
+    `insecure_skip_verify=True` accepts any certificate, so that others can read the key. `proxy`: the
+    URL of a proxy, `http://`, `socks5://` or `socks5h://`, "" for none, else from the environment;
+    `no_proxy`: what is reached directly. `contract`: `"elkapi"`, or `"openai"` for other servers.
+    `allow_http`: allow `http://` to hosts other than this machine.
 
     Raises `ConfigError` for an option that cannot be used, `TypeError` for a wrong type or name.
 
@@ -115,10 +117,13 @@ class Client:
         client_key_file: str | None = None,
         min_tls: str | None = None,
         insecure_skip_verify: bool | None = None,
+        proxy: str | None = None,
+        no_proxy: str | None = None,
         headers: dict[str, str] | None = None,
         traceparent: str | None = None,
         user_agent: str | None = None,
         max_body_bytes: int | None = None,
+        max_event_bytes: int | None = None,
         max_idle_connections: int | None = None,
         allow_http: bool | None = None,
         environment: bool | None = None,
@@ -176,6 +181,33 @@ class Client:
 
             answer = client.chat_completions({"messages": [{"role": "user", "content": "Hello"}]})
         """
+    def stream(
+        self,
+        request: dict[str, Any] | str | bytes,
+        *,
+        timeout: _Timeout = ...,
+        max_retries: int | None = None,
+        base_delay_ms: int | None = None,
+        retry_risky: bool | None = None,
+        idempotency_header: str | None = None,
+        extra_headers: dict[str, str] | None = None,
+        traceparent: str | None = None,
+        cancel: Cancel | None = None,
+    ) -> Stream:
+        """Sends a chat request and gives the answer bit by bit, as it is written.
+
+        `request`: a dict, or JSON text as str or bytes; `"stream": true` is added where it is absent.
+        Waits for the reply's header fields, so a refusal is raised here. `timeout` in seconds bounds the
+        wait for the first byte and then each silence, never the whole (None means no limit); retries
+        and header fields hold for this call; `cancel`: a token that may stop it from another thread.
+
+        Raises `InvalidArgumentError` or `TypeError` before anything is sent; otherwise, here or while it
+        is read, a class of `elkapi.Error` for whatever a stream can end with.
+
+            with client.stream({"messages": [{"role": "user", "content": "Hello"}]}) as stream:
+                for chunk in stream:
+                    print(chunk.text, end="", flush=True)
+        """
     def models(
         self,
         *,
@@ -218,7 +250,7 @@ class Client:
     def close(self) -> None:
         """Closes the client; a call on it then raises `ClosedError`. Closing twice does nothing.
 
-        Clients made from it by `with_options` go on.
+        Clients made from it by `with_options`, and streams that are open, go on.
         """
     def __enter__(self) -> Self: ...
     def __exit__(self, *exception: object) -> None: ...
@@ -245,7 +277,7 @@ class Node:
     def to_dict(self) -> dict[str, Any]:
         """All members as a new plain dict, nested ones too."""
     def to_json(self, *, indent: int | None = None) -> str:
-        """The object as JSON text, of a whole answer as the server wrote it.
+        """The object as JSON text, of a whole answer or event as the server wrote it.
 
         With `indent` it is laid out anew, with that many spaces a level.
         """
@@ -284,10 +316,11 @@ class Document(Node):
         """How long the call took, in seconds."""
     @property
     def verdict(self) -> str:
-        """How the answer ended: `complete`, `length`, `filtered` or `tool_calls`."""
+        """How the answer ended: `complete`, `length`, `filtered` or `tool_calls`; of a stream that did not
+        end well `truncated`, `stalled`, `cancelled` or `failed`."""
     @property
     def raw(self) -> bytes:
-        """The reply's bytes as they came, always the same object."""
+        """The reply's bytes as they came, always the same object; empty where the answer came as a stream."""
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
@@ -319,6 +352,9 @@ class Completion(Document):
     @property
     def image_errors(self) -> int:
         """Number of pictures whose data could not be decoded."""
+    @property
+    def saw_done(self) -> bool | None:
+        """Whether the closing `[DONE]` of a stream came; None for an answer that came whole."""
     @property
     def choices(self) -> list[Choice]:
         """All choices, lowest index first."""
@@ -368,8 +404,121 @@ class Choice(Node):
         """Log probabilities, where asked for."""
 
 @final
+class Stream:
+    """An answer while it is being written: an iterator of chunks, one for every event of the reply, and a
+    context manager that closes it.
+
+    Whatever it ends with except a whole answer is raised by the iteration; `error.completion` keeps
+    what arrived. One thread at a time may use it, others get `RuntimeError`; a `cancel=` token stops it
+    from any thread. A stream that was neither read to its end nor closed is closed when it is dropped,
+    with a `ResourceWarning`.
+
+        with client.stream({"messages": [{"role": "user", "content": "Hello"}]}) as stream:
+            for text in stream.text_stream:
+                print(text, end="", flush=True)
+        print(stream.verdict, stream.completion.usage)
+    """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Chunk: ...
+    @property
+    def text_stream(self) -> Iterator[str]:
+        """The text alone: an iterator of str, the empty ones left out. It reads the same stream."""
+    def finish(self) -> Completion:
+        """Reads to the end and gives the whole answer; a stream that is at its end already is not read.
+
+        Raises what the iteration raises.
+
+            with client.stream({"messages": [{"role": "user", "content": "Hello"}]}) as stream:
+                print(stream.finish().text)
+        """
+    @property
+    def completion(self) -> Completion:
+        """What has arrived so far, as a whole answer would be; it never reads on. The same object until
+        more arrives; while the stream runs, its verdict is `truncated`."""
+    @property
+    def verdict(self) -> str | None:
+        """How the stream ended: `complete`, `length`, `filtered`, `tool_calls`, `truncated`, `stalled`,
+        `cancelled` (also where it was left early) or `failed`. None until then."""
+    @property
+    def saw_done(self) -> bool:
+        """Whether the closing `[DONE]` has come; an answer can be whole without it."""
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+    @property
+    def headers(self) -> Headers:
+        """Header fields of the reply; names compare without regard to case."""
+    @property
+    def request_id(self) -> str | None:
+        """The gateway's id of the request; quote it to the operator."""
+    def close(self) -> None:
+        """Leaves the stream: its connection is closed at once, the iteration ends, what arrived stays
+        readable. After the end it does nothing.
+        """
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exception: object) -> None: ...
+
+@final
+class Chunk(Node):
+    """One event of a stream: its members by attribute and by key, parsed when they are looked at, and the
+    text it adds. Known members that are absent are None.
+
+        for chunk in client.stream({"messages": [{"role": "user", "content": "Hello"}]}):
+            print(chunk.text, chunk.choices, chunk.usage)
+    """
+
+    __match_args__: ClassVar[tuple[str]] = ...
+    def __new__(cls, never: Never, /) -> Self: ...
+    @property
+    def text(self) -> str:
+        """What the event adds to the text of the stream's choice with the lowest index; `""` if nothing."""
+    @property
+    def raw(self) -> bytes:
+        """The event's JSON as it came, always the same object; bytes that are not UTF-8 are U+FFFD."""
+    @property
+    def choices(self) -> list[ChunkChoice]:
+        """All choices of the event; an empty list where it has none."""
+    @property
+    def usage(self) -> Usage | None:
+        """Token counts, where the event has them; `stream.completion.usage` has the last ones."""
+    @property
+    def id(self) -> str | None:
+        """The answer's id."""
+    @property
+    def model(self) -> str | None:
+        """The model that answers, as the server names it."""
+    @property
+    def created(self) -> int | None:
+        """When the answer was begun, in seconds since 1970."""
+    @property
+    def object(self) -> str | None:
+        """`"chat.completion.chunk"`."""
+    @property
+    def system_fingerprint(self) -> str | None:
+        """The server's name for its own state."""
+
+@final
+class ChunkChoice(Node):
+    """One choice of a stream's event."""
+
+    __match_args__: ClassVar[tuple[str, str]] = ...
+    @property
+    def index(self) -> int | None:
+        """Its index as the server gives it."""
+    @property
+    def delta(self) -> Message:
+        """What the event adds to the message; a message without members where it adds nothing."""
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the choice ended; None until it has."""
+    @property
+    def logprobs(self) -> Node | None:
+        """Log probabilities, where asked for."""
+
+@final
 class Message(Node):
-    """The message of a choice."""
+    """The message of a choice, or the piece of it that an event of a stream brings."""
 
     __match_args__: ClassVar[tuple[str, str]] = ...
     @property
@@ -557,3 +706,6 @@ def unpickle_answer(
     facts: dict[str, Any],
 ) -> Document:
     """An answer out of a pickle."""
+
+def unpickle_chunk(raw: bytes, text: str) -> Chunk:
+    """A chunk out of a pickle."""

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 class Error(Exception):
-    """Everything that this library raises, wrong Python types excepted (`TypeError`).
+    """Everything that this library raises, except `TypeError` for wrong Python types and `RuntimeError`
+    for a second thread in a stream.
 
     `str(error)` is one sentence with advice. Members of the error document that do not apply are None.
 
@@ -66,7 +67,7 @@ class Error(Exception):
     headers: "Headers | None"
     """The reply's header fields, where a reply arrived."""
     completion: "Completion | None"
-    """What had arrived of the answer; None where nothing had."""
+    """What had arrived of the answer before a stream failed; None where nothing had."""
 
     def __init__(
         self,
@@ -158,7 +159,7 @@ class InternalError(Error):
 
 
 class APIError(Error):
-    """The call failed after it had begun."""
+    """The call failed after it had begun; this class itself where a stream reports it (`stream_error`)."""
 
 
 class APIStatusError(APIError):
@@ -259,6 +260,7 @@ _BY_KIND: "dict[str, type[Error]]" = {
     "unexpected_content_type": APIResponseValidationError,
     "reply_too_large": APIResponseValidationError,
     "timeout": APITimeoutError,
+    "stream_error": APIError,
 }
 
 _BY_VERDICT: "dict[str, type[Error]]" = {"truncated": TruncatedError, "stalled": StalledError}

@@ -106,20 +106,20 @@ def client(gateway: Gateway) -> Iterator[elkapi.Client]:
         yield client
 
 
-Answering = Callable[[bytes], elkapi.Client]
+Answering = Callable[..., elkapi.Client]
 
 
 @pytest.fixture
 def answering() -> Iterator[Answering]:
-    """A client whose every call is answered by these bytes, with status 200."""
+    """A client whose every call is answered by these bytes, with status 200, as JSON or as that type."""
     servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
 
-    def make(body: bytes) -> elkapi.Client:
+    def make(body: bytes, media_type: str = "application/json") -> elkapi.Client:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
                 self.send_response(200)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", media_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("X-Twice", "one")
                 self.send_header("X-Twice", "two")

@@ -5,10 +5,19 @@ import time
 
 import elkapi
 
-client = elkapi.Client(base_url=sys.argv[1], api_key="sk-test-interrupted", environment=False, timeout=60)
-prompt = "x" * int(sys.argv[2])
+base_url, size, call = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+client = elkapi.Client(base_url=base_url, api_key="sk-test-interrupted", environment=False, timeout=60)
+request = {"messages": [{"role": "user", "content": "x" * size}]}
+stream = None
 print("calling", flush=True)
 try:
-    client.ask(prompt)
+    if call == "ask":
+        client.ask("x" * size)
+    else:
+        stream = client.stream(request)
+        if call == "finish":
+            stream.finish()
+        for chunk in stream:
+            assert chunk.choices
 except BaseException as error:
-    print(type(error).__name__, time.monotonic())
+    print(type(error).__name__, time.monotonic(), stream and stream.verdict)

@@ -70,6 +70,7 @@ def test_the_example_of_a_docstring_runs(
 
 BEGINNINGS = [
     *("Client", "Client.ask", "Client.chat_completions", "Client.models", "Client.with_options"),
+    *("Client.stream", "Stream", "Chunk"),
     *("Completion", "Document", "Image", "ImageOptions", "Timeout", "Error", "elkapi"),
 ]
 

@@ -122,6 +122,34 @@ def test_a_cancel_in_the_child_does_not_stop_the_parent(gateway: Gateway) -> Non
     assert not stop.cancelled
 
 
+def test_a_stream_stays_with_its_parent(gateway: Gateway) -> None:
+    request = {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "sim": {"chunks": 5, "chunk_delay_us": 30_000},
+    }
+    with gateway.client() as client:
+        stream = client.stream(request)
+        first = next(text for text in stream.text_stream)
+
+        def use_and_drop() -> None:
+            nonlocal stream
+            with pytest.raises(elkapi.ForkedError) as caught:
+                next(stream)
+            assert caught.value.completion is stream.completion
+            assert stream.completion.text == first
+            del stream
+
+        def drop_unread() -> None:
+            nonlocal stream
+            del stream
+
+        assert _in_child(use_and_drop) == 0
+        assert _in_child(drop_unread) == 0
+        assert first + "".join(stream.text_stream) == stream.completion.text
+        assert stream.verdict == "complete"
+    assert gateway.stats()["closed_by_client"] == 0
+
+
 def test_a_prefork_server_answers_from_all_its_workers(gateway: Gateway) -> None:
     """A client made before the workers, as with gunicorn's preload."""
     client = gateway.client()

@@ -11,7 +11,7 @@ from conftest import KEY, Gateway
 
 EVERYTHING = [
     *("text", "text_without_images", "reasoning", "finish_reason", "verdict", "images", "image_errors"),
-    *("status", "headers", "raw", "request_id", "attempts", "elapsed"),
+    *("status", "headers", "raw", "request_id", "attempts", "elapsed", "saw_done"),
     *("choices", "tool_calls", "usage", "id", "model", "created", "object", "system_fingerprint"),
 ]
 
@@ -27,6 +27,27 @@ def test_an_answer_survives_with_everything(gateway: Gateway, protocol: int) -> 
         assert getattr(back, name) == getattr(answer, name), name
     assert back.images[0].bytes == answer.images[0].bytes
     assert pickle.loads(pickle.dumps(back)) == answer
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_what_a_stream_brought_survives_and_the_stream_does_not(client: elkapi.Client, protocol: int) -> None:
+    with client.stream({"messages": [{"role": "user", "content": "Hi"}]}) as stream:
+        chunks = list(stream)
+        for refused in (lambda: pickle.dumps(stream, protocol), lambda: copy.copy(stream)):
+            with pytest.raises(TypeError, match="stream cannot be pickled"):
+                refused()
+    answer = stream.completion
+    back: elkapi.Completion = pickle.loads(pickle.dumps(answer, protocol))
+    assert back == answer
+    for name in EVERYTHING:
+        assert getattr(back, name) == getattr(answer, name), name
+    assert (back.raw, back.saw_done, back.to_json()) == (b"", True, answer.to_json())
+    assert pickle.loads(pickle.dumps(back, protocol)).saw_done is True
+    for chunk in chunks:
+        again: elkapi.Chunk = pickle.loads(pickle.dumps(chunk, protocol))
+        assert type(again) is elkapi.Chunk
+        assert again == chunk
+        assert (again.text, again.raw) == (chunk.text, chunk.raw)
 
 
 def test_a_saved_picture_is_the_same_after_a_pickle(client: elkapi.Client, tmp_path: Any) -> None:

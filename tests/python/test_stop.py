@@ -12,14 +12,16 @@ from pathlib import Path
 
 import elkapi
 import pytest
-from conftest import KEY, Gateway
+from conftest import KEY, ROOT, Gateway
 
 PROGRAM = Path(__file__).parent / "interrupted.py"
 
 
-def _run_interrupted(base_url: str, size: int, preload: Path | None) -> tuple[str, float]:
-    """Sends SIGINT to a program that waits in a call; what it saw, and how long it took."""
-    arguments = [sys.executable, str(PROGRAM), base_url, str(size)]
+def _run_interrupted(
+    base_url: str, size: int = 1, preload: Path | None = None, call: str = "ask"
+) -> tuple[str, float, str]:
+    """Sends SIGINT to a program that waits in a call; what it saw, how long it took, a stream's verdict."""
+    arguments = [sys.executable, str(PROGRAM), base_url, str(size), call]
     environment = {**os.environ, "LD_PRELOAD": str(preload)} if preload else None
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
@@ -29,8 +31,8 @@ def _run_interrupted(base_url: str, size: int, preload: Path | None) -> tuple[st
         process.send_signal(signal.SIGINT)
         said = process.stdout.read()
         process.wait(timeout=30)
-    name, at = said.split()
-    return name, float(at) - sent
+    name, at, verdict = said.split()
+    return name, float(at) - sent, verdict
 
 
 @pytest.fixture
@@ -82,10 +84,70 @@ def test_ctrl_c_ends_a_call_in_every_phase(
         "read": (gateway.url("/fault/stall-mid-body/v1"), 1),
         "pause": (gateway.url("/fault/429-seconds-30/v1"), 1),
     }[phase]
-    name, took = _run_interrupted(base_url, size, slow_dns if phase == "dns" else None)
+    name, took, _ = _run_interrupted(base_url, size, slow_dns if phase == "dns" else None)
     assert name == "KeyboardInterrupt"
     # Usually a few milliseconds; the whole of a program's end is in it.
     assert took < 0.15, took
+
+
+@pytest.mark.parametrize("call", ["next", "finish"])
+@pytest.mark.parametrize(
+    ("phase", "verdict"),
+    [
+        ("stall-before-headers", "None"),
+        ("drip", "None"),
+        ("stall-after-headers", "cancelled"),
+        ("stall-mid-body", "cancelled"),
+        ("ping-forever", "cancelled"),
+    ],
+)
+def test_ctrl_c_ends_a_stream_in_every_phase(gateway: Gateway, phase: str, verdict: str, call: str) -> None:
+    name, took, ended = _run_interrupted(gateway.url(f"/fault/{phase}/v1"), call=call)
+    assert (name, ended) == ("KeyboardInterrupt", verdict)
+    assert took < 0.15, took
+
+
+def test_ctrl_c_ends_a_stream_whose_server_is_never_slow(gateway: Gateway) -> None:
+    """There is no wait that the signal could end."""
+    name, took, ended = _run_interrupted(gateway.url("/fault/endless-body/v1"), call="finish")
+    assert (name, ended) == ("KeyboardInterrupt", "cancelled")
+    assert took < 0.5, took
+
+
+def test_the_example_says_that_it_was_stopped(gateway: Gateway) -> None:
+    environment = {
+        **os.environ,
+        "ELKAPI_API_KEY": KEY,
+        "ELKAPI_BASE_URL": gateway.url("/fault/stall-mid-body/v1"),
+    }
+    command = [sys.executable, str(ROOT / "examples" / "python" / "stream.py")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        assert process.stdout is not None
+        first = process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        said, complaint = process.communicate(timeout=30)
+    assert first
+    assert said.endswith(" … stopped.\n")
+    assert (process.returncode, complaint) == (130, "")
+
+
+def test_after_ctrl_c_a_stream_keeps_what_arrived(gateway: Gateway) -> None:
+    request = {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "sim": {"chunks": 3, "chunk_delay_us": 400_000},
+    }
+    with gateway.client() as client, client.stream(request) as stream:
+        first = next(text for text in stream.text_stream)
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            next(stream)
+        assert stream.verdict == "cancelled"
+        assert stream.completion.text == first
+        assert stream.completion.verdict == "cancelled"
+        with pytest.raises(elkapi.CallCancelledError) as caught:
+            next(stream)
+        assert caught.value.completion is stream.completion
 
 
 def test_a_signal_handler_that_returns_lets_the_call_go_on(gateway: Gateway) -> None:

@@ -1,5 +1,6 @@
 """What a type checker sees: checked by mypy, and run so that the claims are true."""
 
+from collections.abc import Iterator
 from typing import Any, assert_type
 
 import elkapi
@@ -35,6 +36,28 @@ def test_answers_have_the_types_that_the_stub_says(gateway: Gateway) -> None:
     assert_type(answer.finish_reason, str | None)
     assert_type(answer.to_message(), dict[str, Any])
     assert_type(answer["id"], Any)
+
+
+def test_streams_have_the_types_that_the_stub_says(client: elkapi.Client) -> None:
+    with client.stream({"messages": [{"role": "user", "content": "Hi"}]}) as stream:
+        assert_type(stream, elkapi.Stream)
+        assert assert_type(stream.verdict, str | None) is None
+        assert isinstance(assert_type(stream.status, int), int)
+        assert_type(stream.headers, elkapi.Headers)
+        assert_type(stream.request_id, str | None)
+        for chunk in stream:
+            assert isinstance(assert_type(chunk, elkapi.Chunk), elkapi.Chunk)
+            assert isinstance(assert_type(chunk.text, str), str)
+            assert isinstance(assert_type(chunk.raw, bytes), bytes)
+            assert_type(chunk.usage, elkapi.Usage | None)
+            for choice in chunk.choices:
+                assert isinstance(assert_type(choice, elkapi.ChunkChoice), elkapi.ChunkChoice)
+                assert isinstance(assert_type(choice.delta, elkapi.Message), elkapi.Message)
+                assert_type(choice.finish_reason, str | None)
+        assert_type(stream.text_stream, Iterator[str])
+        assert isinstance(assert_type(stream.finish(), elkapi.Completion), elkapi.Completion)
+    assert_type(stream.completion.saw_done, bool | None)
+    assert isinstance(assert_type(stream.saw_done, bool), bool)
 
 
 def test_a_picture_has_the_types_that_the_stub_says(client: elkapi.Client) -> None:

@@ -18,11 +18,20 @@ def _load(name: str) -> dict[str, Any]:
     return fixture
 
 
-ALL = sorted(path.stem for path in FIXTURES.glob("*.json") if path.stem not in ("index", "pending"))
-#: Fixtures by the capability that they wait for.
-PENDING: dict[str, list[str]] = json.loads((FIXTURES / "pending.json").read_text())
-WAITING = {name for names in PENDING.values() for name in names}
-RUN = [name for name in ALL if name not in WAITING]
+ALL = sorted(path.stem for path in FIXTURES.glob("*.json") if path.stem != "index")
+
+
+def _is_stream(fixture: dict[str, Any]) -> bool:
+    body: dict[str, Any] = fixture["request"].get("body") or {}
+    return body.get("stream") is True
+
+
+#: Streams of one reply: the network may cut them in any way.
+STREAMS = [name for name in ALL if _is_stream(_load(name)) and "response" in _load(name)]
+MODES = ["bytes", "events", "whole", *(f"random-{seed}" for seed in range(1, 6))]
+#: Half a million writes of one byte; and a pause that is lost when all is one write.
+UNFIT = {("bytes", "stream_image_large_line"), ("whole", "stream_idle")}
+REFRAMED = [(mode, name) for mode in MODES for name in STREAMS if (mode, name) not in UNFIT]
 
 
 def _image(image: elkapi.Image, expected: dict[str, Any]) -> dict[str, Any]:
@@ -92,6 +101,7 @@ ANSWER: dict[str, Callable[[Any, Any], Any]] = {
     "request_id": lambda answer, _: answer.request_id,
     "system_fingerprint": lambda answer, _: answer.system_fingerprint,
     "reasoning_tokens": _reasoning_tokens,
+    "saw_done": lambda answer, _: answer.saw_done,
 }
 
 #: What an error shows for each key.
@@ -107,10 +117,12 @@ ERROR: dict[str, Callable[[elkapi.Error, Any], Any]] = {
     "hint": lambda error, _: error.hint,
     "request_id": lambda error, _: error.request_id,
     "attempts": lambda error, _: len(error.attempts),
+    "partial_text": lambda error, _: error.completion.text if error.completion else "",
+    "saw_done": lambda error, _: bool(error.completion and error.completion.saw_done),
 }
 
 #: Keys that are about the exchange and not about its outcome.
-OTHER = {"outcome", "client", "kind_any", "message_contains", "retry_after_base"}
+OTHER = {"outcome", "client", "kind_any", "message_contains", "retry_after_base", "events"}
 
 
 def _options(expect: Expect) -> dict[str, Any]:
@@ -131,9 +143,26 @@ def _options(expect: Expect) -> dict[str, Any]:
     return options
 
 
-def _call(client: elkapi.Client, request: dict[str, Any]) -> elkapi.Document:
+def _read(stream: elkapi.Stream, seen: list[elkapi.Chunk]) -> elkapi.Completion:
+    """Reads a stream to its end; every chunk goes to `seen`."""
+    try:
+        for chunk in stream:
+            seen.append(chunk)
+            assert chunk.to_dict() == json.loads(chunk.raw)
+    finally:
+        assert "".join(chunk.text for chunk in seen) == stream.completion.text
+        assert stream.verdict == stream.completion.verdict
+    assert stream.finish() is stream.completion
+    return stream.completion
+
+
+def _call(client: elkapi.Client, fixture: dict[str, Any], seen: list[elkapi.Chunk]) -> elkapi.Document:
+    request = fixture["request"]
     if request["method"] == "GET":
         return client.models()
+    if _is_stream(fixture):
+        with client.stream(request["body"]) as stream:
+            return _read(stream, seen)
     return client.chat_completions(request["body"])
 
 
@@ -161,31 +190,41 @@ def _check_error(error: elkapi.Error, expect: Expect) -> None:
             assert ERROR[key](error, wanted) == wanted, key
 
 
-@pytest.mark.parametrize("name", RUN)
-def test_the_exchange_ends_as_the_fixture_expects(gateway: Gateway, name: str) -> None:
+def _check(gateway: Gateway, name: str, reframe: str) -> None:
     fixture = _load(name)
     expect = fixture["expect"]
-    with gateway.client(f"/wire/{name}/v1", **_options(expect)) as client:
+    seen: list[elkapi.Chunk] = []
+    with gateway.client(f"{reframe}/wire/{name}/v1", **_options(expect)) as client:
         if expect["outcome"] == "ok":
-            answer = _call(client, fixture["request"])
+            answer = _call(client, fixture, seen)
             _check_answer(answer, expect)
         else:
             assert expect["outcome"] == "error"
             with pytest.raises(elkapi.Error) as caught:
-                _call(client, fixture["request"])
+                _call(client, fixture, seen)
             _check_error(caught.value, expect)
+            if seen:
+                assert caught.value.completion is not None
+                assert "".join(chunk.text for chunk in seen) == caught.value.completion.text
+    if "events" in expect:
+        assert len(seen) == expect["events"]
     sent = gateway.stats()["last_request"]
     assert sent["method"] == fixture["request"]["method"]
     for member, value in fixture["request"].get("body", {}).items():
         assert gateway.last_body()[member] == value, member
 
 
-def test_every_fixture_runs_or_is_listed_as_waiting() -> None:
-    for capability, names in PENDING.items():
-        print(f"{len(names)} fixtures wait for {capability}")
-    print(f"{len(RUN)} of {len(ALL)} fixtures run")
-    assert sorted(WAITING | set(RUN)) == ALL
-    assert len(WAITING) == sum(len(names) for names in PENDING.values()), "a fixture waits for two things"
+@pytest.mark.parametrize("name", ALL)
+def test_the_exchange_ends_as_the_fixture_expects(gateway: Gateway, name: str) -> None:
+    _check(gateway, name, "")
+
+
+@pytest.mark.parametrize(("mode", "name"), REFRAMED)
+def test_a_stream_is_understood_however_the_network_cuts_it(gateway: Gateway, mode: str, name: str) -> None:
+    _check(gateway, name, f"/reframe/{mode}")
+
+
+def test_every_fixture_of_the_index_runs() -> None:
     index = json.loads((FIXTURES / "index.json").read_text())
     names = index if isinstance(index, list) else index.get("fixtures", index)
     listed = {entry["name"] if isinstance(entry, dict) else entry for entry in names}
@@ -193,7 +232,7 @@ def test_every_fixture_runs_or_is_listed_as_waiting() -> None:
 
 
 def test_keys_of_the_fixtures_are_all_compared() -> None:
-    for name in RUN:
+    for name in ALL:
         expect = _load(name)["expect"]
         compared = ANSWER if expect["outcome"] == "ok" else ERROR
         assert set(expect) <= set(compared) | OTHER, name

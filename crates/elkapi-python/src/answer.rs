@@ -1,6 +1,6 @@
 //! Whole answers: the document's members, and beside them the client's own facts about the call.
 
-use elkapi::{Attempt, Body, Completion as Answered, Headers as Fields, Kind, Reply};
+use elkapi::{Attempt, Body, Completion as Answered, Headers as Fields, Kind, Reply, Verdict};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
@@ -115,16 +115,18 @@ impl Document {
         self.elapsed_ms as f64 / 1000.0
     }
 
-    /// How the answer ended: `complete`, `length`, `filtered` or `tool_calls`.
+    /// How the answer ended: `complete`, `length`, `filtered` or `tool_calls`; of a stream that did not
+    /// end well `truncated`, `stalled`, `cancelled` or `failed`.
     #[getter]
     fn verdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.fact(intern!(py, "verdict"), |answer| answer.verdict().name().into_bound_py_any(py))
     }
 
-    /// The reply's bytes as they came, always the same object.
+    /// The reply's bytes as they came, always the same object; empty where the answer came as a stream.
     #[getter]
     fn raw<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
-        self.raw.get_or_init(py, || PyBytes::new(py, self.answer.reply().body()).unbind()).bind(py)
+        let bytes = if self.answer.saw_done().is_none() { self.answer.reply().body() } else { &[] };
+        self.raw.get_or_init(py, || PyBytes::new(py, bytes).unbind()).bind(py)
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
@@ -143,7 +145,14 @@ impl Document {
             .map(|a| (a.status, a.kind.map(Kind::name), a.request_id.as_deref(), a.elapsed_ms))
             .collect();
         let facts = document.facts.bind(py).copy()?;
-        let reply = (document.status(), fields, document.raw(py));
+        let body = match document.answer.saw_done() {
+            None => document.raw(py).clone(),
+            Some(saw_done) => {
+                facts.set_item(intern!(py, "saw_done"), saw_done)?;
+                PyBytes::new(py, document.answer.reply().body())
+            }
+        };
+        let reply = (document.status(), fields, body);
         let state = (whole, reply, attempts, document.elapsed_ms, facts);
         (UNPICKLE.import(py, "elkapi._elkapi", "unpickle_answer")?, state).into_pyobject(py)
     }
@@ -174,6 +183,21 @@ impl Completion {
         let facts = PyDict::new(py).unbind();
         let base = Document::made(py, Answer::Live(answer), call, facts, Shape::Completion);
         Bound::new(py, base.add_subclass(Completion))
+    }
+
+    /// The Python object for what a stream has brought so far.
+    pub fn of_stream<'py>(
+        py: Python<'py>,
+        answer: Answered,
+        ended: bool,
+    ) -> PyResult<Bound<'py, Completion>> {
+        let cut = !ended && answer.finish_reason().is_none();
+        let completion = Completion::of_core(py, answer)?;
+        if cut {
+            // It may still become anything; as it is, it is a part.
+            completion.as_super().get().facts.bind(py).set_item("verdict", Verdict::Truncated.name())?;
+        }
+        Ok(completion)
     }
 
     /// Asks the core for everything that a pickle keeps.
@@ -292,6 +316,12 @@ impl Completion {
         }
     }
 
+    /// Whether the closing `[DONE]` of a stream came; None for an answer that came whole.
+    #[getter]
+    fn saw_done(slf: &Bound<'_, Self>) -> Option<bool> {
+        slf.as_super().get().answer.saw_done()
+    }
+
     /// Token counts, where the server gave them.
     #[getter]
     fn usage<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -371,7 +401,9 @@ pub fn unpickle_answer<'py>(
     let (status, fields, raw) = reply;
     let fields: Fields = fields.into_iter().collect();
     let reply = Reply::new(status, fields, Body::new(raw.as_bytes().to_vec()));
-    let answer = Answer::kept(reply)
+    let saw_done = facts.bind(py).get_item(intern!(py, "saw_done"))?;
+    let saw_done = saw_done.map(|saw_done| saw_done.extract()).transpose()?;
+    let answer = Answer::kept(reply, saw_done)
         .map_err(|error| PyValueError::new_err(format!("the pickled answer is not JSON: {error}")))?;
     let attempts = attempts.into_iter().map(|(status, kind, request_id, elapsed_ms)| Attempt {
         status,

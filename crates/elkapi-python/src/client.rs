@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use elkapi::{Completion as Answered, Config, Error, Kind};
+use elkapi::{Config, Error, Kind};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -13,18 +13,21 @@ use crate::encode::json_text;
 use crate::failure::{raised, refused, type_name, wrong_type};
 use crate::interrupt;
 use crate::options::{Changes, ImageOptions};
+use crate::stream::Stream;
 
 /// A client of one gateway with one key: made once, shared by all threads.
 ///
-/// What is not given comes from the environment (`ELKAPI_API_KEY`, `ELKAPI_BASE_URL`), then from
-/// the defaults. `timeout`: seconds for a whole call, 600 unless given, or `elkapi.Timeout`; **None
-/// means no limit**. `max_retries`: repetitions of what cannot be charged twice, 2 unless given;
-/// `retry_risky=True` repeats what may have been charged too. `base_delay_ms`: the first pause.
-/// `headers`: more header fields for every request. `ca_file`, `ca_pem`: certificate authorities to
-/// trust beside the system's; `client_cert_file`, `client_key_file`: our own certificate; `min_tls`:
-/// `"1.2"` or `"1.3"`; `insecure_skip_verify=True` accepts any certificate, so that others can read
-/// the key. `contract`: `"elkapi"`, or `"openai"` for other
-/// servers. `allow_http`: allow `http://` to hosts other than this machine.
+/// What is not given comes from the environment (`ELKAPI_API_KEY`, `ELKAPI_BASE_URL`), then from the
+/// defaults. `timeout`: seconds for a whole call, 600 unless given, or `elkapi.Timeout`; for a stream
+/// seconds to its first byte, 600, and of silence, 310; **None means no limit**. `max_retries`:
+/// repetitions of what cannot be charged twice, 2 unless given; `retry_risky=True` repeats what may
+/// have been charged too. `base_delay_ms`: the first pause. `headers`: more header fields for every
+/// request. `ca_file`, `ca_pem`: certificate authorities to trust beside the system's;
+/// `client_cert_file`, `client_key_file`: our own certificate; `min_tls`: `"1.2"` or `"1.3"`;
+/// `insecure_skip_verify=True` accepts any certificate, so that others can read the key. `proxy`: the
+/// URL of a proxy, `http://`, `socks5://` or `socks5h://`, "" for none, else from the environment;
+/// `no_proxy`: what is reached directly. `contract`: `"elkapi"`, or `"openai"` for other servers.
+/// `allow_http`: allow `http://` to hosts other than this machine.
 ///
 /// Raises `ConfigError` for an option that cannot be used, `TypeError` for a wrong type or name.
 ///
@@ -62,7 +65,7 @@ impl Client {
 
 /// Waits without the interpreter's lock: other threads run meanwhile. What a signal handler raises
 /// in the wait, such as `KeyboardInterrupt`, stops the call and is raised here.
-fn waited(py: Python<'_>, call: impl FnOnce() -> Result<Answered, Error> + Send) -> PyResult<Answered> {
+fn waited<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
     let outcome = py.detach(call);
     match interrupt::raised_meanwhile() {
         Some(interrupt) => Err(interrupt),
@@ -75,7 +78,7 @@ impl Client {
     #[new]
     #[pyo3(
         signature = (**options),
-        text_signature = "(*, base_url=None, api_key=None, contract=None, timeout=..., max_retries=None, base_delay_ms=None, retry_risky=None, idempotency_header=None, ca_file=None, ca_pem=None, client_cert_file=None, client_key_file=None, min_tls=None, insecure_skip_verify=None, headers=None, traceparent=None, user_agent=None, max_body_bytes=None, max_idle_connections=None, allow_http=None, environment=None)"
+        text_signature = "(*, base_url=None, api_key=None, contract=None, timeout=..., max_retries=None, base_delay_ms=None, retry_risky=None, idempotency_header=None, ca_file=None, ca_pem=None, client_cert_file=None, client_key_file=None, min_tls=None, insecure_skip_verify=None, proxy=None, no_proxy=None, headers=None, traceparent=None, user_agent=None, max_body_bytes=None, max_event_bytes=None, max_idle_connections=None, allow_http=None, environment=None)"
     )]
     fn new(py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Client> {
         let changes = Changes::of_client(py, options)?;
@@ -150,6 +153,41 @@ impl Client {
         Completion::of_core(py, waited(py, || core.chat_completions(&text, cancel))?)
     }
 
+    /// Sends a chat request and gives the answer bit by bit, as it is written.
+    ///
+    /// `request`: a dict, or JSON text as str or bytes; `"stream": true` is added where it is absent.
+    /// Waits for the reply's header fields, so a refusal is raised here. `timeout` in seconds bounds the
+    /// wait for the first byte and then each silence, never the whole (None means no limit); retries
+    /// and header fields hold for this call; `cancel`: a token that may stop it from another thread.
+    ///
+    /// Raises `InvalidArgumentError` or `TypeError` before anything is sent; otherwise, here or while it
+    /// is read, a class of `elkapi.Error` for whatever a stream can end with.
+    ///
+    ///     with client.stream({"messages": [{"role": "user", "content": "Hello"}]}) as stream:
+    ///         for chunk in stream:
+    ///             print(chunk.text, end="", flush=True)
+    #[pyo3(
+        signature = (request, **arguments),
+        text_signature = "($self, request, *, timeout=..., max_retries=None, base_delay_ms=None, retry_risky=None, idempotency_header=None, extra_headers=None, traceparent=None, cancel=None)"
+    )]
+    fn stream(
+        &self,
+        py: Python<'_>,
+        request: &Bound<'_, PyAny>,
+        arguments: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Stream> {
+        let changes = Changes::of_call(py, "stream", arguments, None)?;
+        let cancel = changes.cancel.as_ref();
+        if let Ok(bytes) = request.cast::<PyBytes>() {
+            let core = self.changed(py, &changes)?;
+            let request = bytes.as_bytes();
+            return waited(py, || core.chat_completions_stream(request, cancel)).map(Stream::of_core);
+        }
+        let text = request_text(request)?;
+        let core = self.changed(py, &changes)?;
+        waited(py, || core.chat_completions_stream(&text, cancel)).map(Stream::of_core)
+    }
+
     /// The models list: a document whose `data` has one entry per model.
     ///
     /// `timeout` in seconds (None means no limit), retries and header fields hold for this call;
@@ -193,7 +231,7 @@ impl Client {
 
     /// Closes the client; a call on it then raises `ClosedError`. Closing twice does nothing.
     ///
-    /// Clients made from it by `with_options` go on.
+    /// Clients made from it by `with_options`, and streams that are open, go on.
     fn close(&self) {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(core);

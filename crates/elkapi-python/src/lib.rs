@@ -2,8 +2,9 @@
 //!
 //! `options` turns keyword arguments into the core's configuration text, `encode` a request from
 //! Python objects into JSON, `decode` JSON into Python objects; `node` and `answer` are the classes
-//! an answer is read by; `failure` raises what `elkapi._errors` defines; `interrupt` has Ctrl-C and the
-//! tokens that stop calls; `client` puts them together.
+//! an answer is read by, `stream` those of one that is still being written; `failure` raises what
+//! `elkapi._errors` defines; `interrupt` has Ctrl-C and the tokens that stop calls; `client` puts them
+//! together.
 
 mod answer;
 mod client;
@@ -15,6 +16,7 @@ mod image;
 mod interrupt;
 mod node;
 mod options;
+mod stream;
 
 /// Everything of elkapi that is not written in Python; use it through the package `elkapi`.
 #[pyo3::pymodule(gil_used = false)]
@@ -30,9 +32,11 @@ mod _elkapi {
     #[pymodule_export]
     use crate::interrupt::Cancel;
     #[pymodule_export]
-    use crate::node::{Attempt, Choice, Function, Message, Node, ToolCall, Usage};
+    use crate::node::{Attempt, Choice, ChunkChoice, Function, Message, Node, ToolCall, Usage};
     #[pymodule_export]
     use crate::options::{ImageOptions, Timeout};
+    #[pymodule_export]
+    use crate::stream::{Chunk, Stream, unpickle_chunk};
 
     /// This library's version.
     #[pymodule_export]

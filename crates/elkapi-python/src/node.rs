@@ -1,9 +1,9 @@
 //! The places of an answer as Python objects: known members by getter, all by name and by key.
 //!
-//! A node stands on a plain dict, or on a whole answer whose members are converted one by one when
-//! they are looked at. What was wrapped once stays the same object.
+//! A node stands on a plain dict, or on the JSON of an answer or of an event, whose members are converted
+//! one by one when they are looked at. What was wrapped once stays the same object.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use elkapi::Completion as Answered;
 use elkapi::json::{self, View};
@@ -11,7 +11,7 @@ use elkapi::{Kind, Reply};
 use pyo3::exceptions::{PyAttributeError, PyKeyError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::decode;
 use crate::encode::json_text;
@@ -26,7 +26,11 @@ pub enum Shape {
     Completion,
     /// An element of `choices`.
     Choice,
-    /// A choice's `message`.
+    /// An event of a stream.
+    Chunk,
+    /// An element of an event's `choices`.
+    ChunkChoice,
+    /// A choice's `message`, or its `delta`.
     Message,
     /// The token counts.
     Usage,
@@ -45,8 +49,9 @@ impl Shape {
     fn member(self, name: &str) -> Shape {
         match (self, name) {
             (Shape::Completion, "choices") => Shape::Choice,
-            (Shape::Completion, "usage") => Shape::Usage,
-            (Shape::Choice, "message") => Shape::Message,
+            (Shape::Chunk, "choices") => Shape::ChunkChoice,
+            (Shape::Completion | Shape::Chunk, "usage") => Shape::Usage,
+            (Shape::Choice | Shape::ChunkChoice, "message") | (Shape::ChunkChoice, "delta") => Shape::Message,
             (Shape::Message, "tool_calls") => Shape::ToolCall,
             (Shape::ToolCall, "function") | (Shape::Message, "function_call") => Shape::Function,
             _ => Shape::Node,
@@ -67,16 +72,25 @@ pub enum Answer {
 pub struct Kept {
     reply: Reply,
     document: json::Document,
+    saw_done: Option<bool>,
 }
 
 impl Answer {
     /// Reads an answer's bytes again.
-    pub fn kept(reply: Reply) -> Result<Answer, json::NotJson> {
+    pub fn kept(reply: Reply, saw_done: Option<bool>) -> Result<Answer, json::NotJson> {
         let document = json::Document::of_reply(&reply)?;
-        Ok(Answer::Kept(Arc::new(Kept { reply, document })))
+        Ok(Answer::Kept(Arc::new(Kept { reply, document, saw_done })))
     }
 
-    /// The reply behind it.
+    /// Whether the closing `[DONE]` of a stream came; None for an answer that came whole.
+    pub fn saw_done(&self) -> Option<bool> {
+        match self {
+            Answer::Live(answer) => answer.saw_done(),
+            Answer::Kept(kept) => kept.saw_done,
+        }
+    }
+
+    /// The reply behind it; of a stream its body is the folded document.
     pub fn reply(&self) -> &Reply {
         match self {
             Answer::Live(answer) => answer.reply(),
@@ -93,9 +107,35 @@ impl Answer {
     }
 }
 
+/// An event of a stream, parsed when its members are looked at.
+pub struct Event {
+    json: Py<PyBytes>,
+    document: OnceLock<Result<json::Document, json::NotJson>>,
+}
+
+impl Event {
+    pub fn new(json: Py<PyBytes>) -> Event {
+        Event { json, document: OnceLock::new() }
+    }
+
+    fn root(&self, py: Python<'_>) -> PyResult<View<'_>> {
+        let parsed = self.document.get_or_init(|| {
+            let text = std::str::from_utf8(self.json.as_bytes(py)).unwrap_or_default();
+            json::Document::of_text(text.trim_start_matches('\u{feff}'))
+        });
+        match parsed {
+            Ok(document) => Ok(document.root()),
+            Err(error) => {
+                refused(py, Kind::Decode, format!("The event of the stream cannot be read: {error}"), "")
+            }
+        }
+    }
+}
+
 enum Source {
     Members(Py<PyDict>),
     Answer(Answer),
+    Event(Event),
 }
 
 /// A JSON object of an answer: members by attribute (`node.name`) and by key (`node["name"]`).
@@ -110,6 +150,11 @@ pub struct Node {
     made: Py<PyDict>,
 }
 
+enum Root<'a> {
+    Members(&'a Py<PyDict>),
+    Json(View<'a>),
+}
+
 impl Node {
     pub fn of_members(members: Bound<'_, PyDict>, shape: Shape) -> Node {
         let made = PyDict::new(members.py()).unbind();
@@ -120,6 +165,19 @@ impl Node {
         Node { shape, source: Source::Answer(answer), made: PyDict::new(py).unbind() }
     }
 
+    pub fn of_event(py: Python<'_>, event: Event) -> Node {
+        Node { shape: Shape::Chunk, source: Source::Event(event), made: PyDict::new(py).unbind() }
+    }
+
+    /// The JSON that it stands on, or the dict.
+    fn root(&self, py: Python<'_>) -> PyResult<Root<'_>> {
+        Ok(match &self.source {
+            Source::Members(members) => Root::Members(members),
+            Source::Answer(answer) => Root::Json(answer.root()),
+            Source::Event(event) => Root::Json(event.root(py)?),
+        })
+    }
+
     /// The member of that name, always the same object.
     pub fn member<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = name.py();
@@ -127,10 +185,10 @@ impl Node {
         if let Some(value) = made.get_item(name)? {
             return Ok(Some(value));
         }
-        let value = match &self.source {
-            Source::Members(members) => members.bind(py).get_item(name)?,
-            Source::Answer(answer) => {
-                let found = name.to_str().ok().and_then(|name| answer.root().get(name));
+        let value = match self.root(py)? {
+            Root::Members(members) => members.bind(py).get_item(name)?,
+            Root::Json(root) => {
+                let found = name.to_str().ok().and_then(|name| root.get(name));
                 found.map(|view| decode::value(py, view)).transpose()?
             }
         };
@@ -156,11 +214,11 @@ impl Node {
     }
 
     fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        match &self.source {
-            Source::Members(members) => Ok(members.bind(py).keys()),
-            Source::Answer(answer) => {
+        match self.root(py)? {
+            Root::Members(members) => Ok(members.bind(py).keys()),
+            Root::Json(root) => {
                 let names = PyDict::new(py);
-                for (name, _) in answer.root().members() {
+                for (name, _) in root.members() {
                     names.set_item(name, py.None())?;
                 }
                 Ok(names.keys())
@@ -170,9 +228,9 @@ impl Node {
 
     /// A plain dict of its own.
     pub fn plain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        match &self.source {
-            Source::Members(members) => Ok(plain(members.bind(py))?.cast_into::<PyDict>()?),
-            Source::Answer(answer) => match decode::value(py, answer.root())?.cast_into::<PyDict>() {
+        match self.root(py)? {
+            Root::Members(members) => Ok(plain(members.bind(py))?.cast_into::<PyDict>()?),
+            Root::Json(root) => match decode::value(py, root)?.cast_into::<PyDict>() {
                 Ok(members) => Ok(members),
                 Err(_) => Ok(PyDict::new(py)),
             },
@@ -231,12 +289,13 @@ pub fn wrapped<'py>(value: &Bound<'py, PyAny>, shape: Shape) -> PyResult<Bound<'
     let base = PyClassInitializer::from(Node::of_members(members.clone(), shape));
     Ok(match shape {
         Shape::Choice => Bound::new(py, base.add_subclass(Choice))?.into_any(),
+        Shape::ChunkChoice => Bound::new(py, base.add_subclass(ChunkChoice))?.into_any(),
         Shape::Message => Bound::new(py, base.add_subclass(Message))?.into_any(),
         Shape::Usage => Bound::new(py, base.add_subclass(Usage))?.into_any(),
         Shape::ToolCall => Bound::new(py, base.add_subclass(ToolCall))?.into_any(),
         Shape::Function => Bound::new(py, base.add_subclass(Function))?.into_any(),
         Shape::Attempt => Bound::new(py, base.add_subclass(Attempt))?.into_any(),
-        Shape::Node | Shape::Document | Shape::Completion => Bound::new(py, base)?.into_any(),
+        Shape::Node | Shape::Document | Shape::Completion | Shape::Chunk => Bound::new(py, base)?.into_any(),
     })
 }
 
@@ -353,14 +412,14 @@ impl Node {
         self.plain(py)
     }
 
-    /// The object as JSON text, of a whole answer as the server wrote it.
+    /// The object as JSON text, of a whole answer or event as the server wrote it.
     ///
     /// With `indent` it is laid out anew, with that many spaces a level.
     #[pyo3(signature = (*, indent=None))]
     fn to_json(&self, py: Python<'_>, indent: Option<usize>) -> PyResult<String> {
-        match (&self.source, indent) {
-            (Source::Answer(answer), None) => Ok(answer.root().raw().to_owned()),
-            (Source::Members(members), None) => json_text(members.bind(py), "the object"),
+        match (self.root(py)?, indent) {
+            (Root::Json(root), None) => Ok(root.raw().to_owned()),
+            (Root::Members(members), None) => json_text(members.bind(py), "the object"),
             (_, Some(_)) => {
                 let layout = PyDict::new(py);
                 layout.set_item("indent", indent)?;
@@ -479,7 +538,33 @@ node_class! {
 }
 
 node_class! {
-    /// The message of a choice.
+    /// One choice of a stream's event.
+    ChunkChoice matches("index", "delta");
+    /// Its index as the server gives it.
+    "index" index;
+    /// Why the choice ended; None until it has.
+    "finish_reason" finish_reason;
+    /// Log probabilities, where asked for.
+    "logprobs" logprobs;
+    {
+        /// What the event adds to the message; a message without members where it adds nothing.
+        #[getter]
+        fn delta<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+            let (py, node) = (slf.py(), slf.as_super().get());
+            // A whole reply to a stream request has a message instead.
+            for name in [intern!(py, "delta"), intern!(py, "message")] {
+                if let Some(delta) = node.member(name)?.filter(|delta| delta.is_instance_of::<Message>()) {
+                    return Ok(delta);
+                }
+            }
+            let nothing = wrapped(PyDict::new(py).as_any(), Shape::Message)?;
+            node.keep(intern!(py, "no delta"), nothing)
+        }
+    }
+}
+
+node_class! {
+    /// The message of a choice, or the piece of it that an event of a stream brings.
     Message matches("role", "content");
     /// Who speaks: `"assistant"`.
     "role" role;
