@@ -188,7 +188,7 @@ impl Stream {
     pub fn poll(&mut self, wait: Option<Duration>) -> Result<Step, Error> {
         let until = wait.and_then(|wait| Instant::now().checked_add(wait));
         loop {
-            if let Some(step) = self.go_on(wait)? {
+            if let Some(step) = self.go_on(Some(wait))? {
                 return Ok(step);
             }
             if !self.receive(until)? {
@@ -203,7 +203,7 @@ impl Stream {
     ///
     /// As [`Stream::next`].
     pub fn poll_buffered(&mut self) -> Result<Step, Error> {
-        Ok(self.go_on(Some(Duration::ZERO))?.unwrap_or(Step::Pending))
+        Ok(self.go_on(None)?.unwrap_or(Step::Pending))
     }
 
     /// The present chunk.
@@ -241,7 +241,9 @@ impl Stream {
         if let Some(whole) = &self.whole {
             return whole.clone();
         }
-        let facts = StreamFacts { saw_done: self.saw_done, verdict: self.verdict };
+        // Until the end is known, what is here is a beginning.
+        let verdict = self.verdict.or(Some(Verdict::Truncated));
+        let facts = StreamFacts { saw_done: self.saw_done, verdict };
         Completion::folded(&self.head, self.fold.document(), facts)
             .with_call(self.attempts.clone(), self.call.elapsed_ms())
     }
@@ -290,8 +292,9 @@ impl Stream {
         self.verdict.get_or_insert(Verdict::Cancelled);
     }
 
-    /// Takes the next event out of what is here; `None` when more bytes are needed.
-    fn go_on(&mut self, wait: Option<Duration>) -> Result<Option<Step>, Error> {
+    /// Takes the next event out of what is here; `None` when more bytes are needed, or when the end is
+    /// here and only a read is missing, for which `wait` is given where there may be one.
+    fn go_on(&mut self, wait: Option<Option<Duration>>) -> Result<Option<Step>, Error> {
         self.has_chunk = false;
         loop {
             if let Some(error) = &self.failure {
@@ -309,6 +312,9 @@ impl Stream {
                 let error =
                     Error::new(Kind::Cancelled, "The stream was cancelled").with_billed(self.billed());
                 return Err(self.fail(error));
+            }
+            if self.saw_done {
+                return wait.map(|wait| self.end_by_done(wait)).transpose();
             }
             if let Some(whole) = &self.whole {
                 let verdict = whole.verdict();
@@ -330,7 +336,7 @@ impl Stream {
                     return Err(self.fail(Error::new(Kind::ReplyTooLarge, detail)));
                 }
             };
-            let step = if has_event { self.take_event(wait)? } else { self.conclude()? };
+            let step = if has_event { self.take_event()? } else { self.conclude()? };
             if step.is_some() {
                 return Ok(step);
             }
@@ -346,7 +352,7 @@ impl Stream {
     }
 
     /// Judges the event that the decoder has; `None` when it says nothing.
-    fn take_event(&mut self, wait: Option<Duration>) -> Result<Option<Step>, Error> {
+    fn take_event(&mut self) -> Result<Option<Step>, Error> {
         let event = self.decoder.current();
         let data = event.data.trim_ascii();
         if data.is_empty() {
@@ -354,7 +360,7 @@ impl Stream {
         }
         if data == b"[DONE]" {
             self.saw_done = true;
-            return self.end_by_done(wait).map(Some);
+            return Ok(None);
         }
         let is_error = event.name == b"error";
         let whole = event.whole;
