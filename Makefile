@@ -10,7 +10,7 @@ PYTHON  := $(VENV)/bin/python
 RELEASE := target/release
 QUIET   := >/dev/null
 
-.PHONY: help build demo test check headers bench bench-cancel fuzz clean \
+.PHONY: help build demo test check headers bench bench-stream bench-cancel fuzz clean \
         library simulator python-module \
         test-rust test-c test-python lint
 
@@ -69,6 +69,9 @@ bench: library simulator ## speed beside a bare socket and libcurl; needs libcur
 
 bench-cancel: library simulator ## how long a cancelled call takes to return, in every phase
 	@python3 bench/cancel.py
+
+bench-stream: library simulator ## bursts of events, their age, and the memory of a large one
+	@python3 bench/stream.py
 
 fuzz: ## arbitrary bytes from a server and in a stream, for MINUTES (10) each; needs a nightly compiler
 	@test -x build/tools/bin/cargo-fuzz || cargo +nightly install -q cargo-fuzz --root build/tools
