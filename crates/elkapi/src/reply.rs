@@ -67,6 +67,8 @@ pub struct Body(Vec<u8>);
 impl Body {
     /// Takes the bytes over; costs no copy when the vector has room for one more byte.
     pub fn new(mut bytes: Vec<u8>) -> Body {
+        // A plain push onto a full vector would double it.
+        bytes.reserve_exact(1);
         bytes.push(0);
         Body(bytes)
     }
