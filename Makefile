@@ -8,6 +8,7 @@ SHELL := /bin/bash
 VENV    := .venv
 PYTHON  := $(VENV)/bin/python
 RELEASE := target/release
+STATIC  := target/static
 QUIET   := >/dev/null
 
 .PHONY: help build demo test check headers bench bench-stream bench-cancel fuzz clean \
@@ -19,9 +20,12 @@ help: ## this list
 
 build: library simulator python-module ## the shared and static library, the simulator, the Python module
 
-library: ## target/release/libelkapi.so and .a
-	@cargo build -q --release -p elkapi-ffi
+library: ## target/release/libelkapi.so, and target/static/libelkapi.a with what it needs in native-libs
+	@cargo rustc -q --release -p elkapi-ffi --lib --crate-type cdylib
 	@ln -sf libelkapi.so $(RELEASE)/libelkapi.so.0
+	@mkdir -p $(STATIC)
+	@cargo rustc -q --profile static -p elkapi-ffi --lib --crate-type staticlib -- \
+		--print native-static-libs=$(STATIC)/native-libs 2> >(grep -v -e '^$$' -e '^note: native artifacts' >&2 || true)
 
 simulator: ## target/release/elkapi-sim, a gateway on loopback for tests
 	@cargo build -q --release -p elkapi-sim
@@ -83,3 +87,5 @@ fuzz: ## arbitrary bytes from a server and in a stream, for MINUTES (10) each; n
 
 clean: ## everything that was built
 	@rm -rf target $(VENV) build
+
+include packaging/install.mk
