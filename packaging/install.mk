@@ -25,7 +25,7 @@ SONAME  := libelkapi.so.$(ABI)
 SHARED  := libelkapi.so.$(VERSION)
 HEADERS := elkapi.h elkapi.ffi.h elkapi.hpp
 
-.PHONY: install install-headers install-shared install-static install-pkgconfig install-cmake uninstall deb
+.PHONY: install install-headers install-shared install-static install-pkgconfig install-cmake uninstall deb abi
 
 install: install-headers install-shared install-static install-pkgconfig install-cmake ## to PREFIX=/usr/local below DESTDIR=; LIBDIR= and others can be given
 
@@ -68,3 +68,6 @@ uninstall: ## takes back what install wrote, told the same directories
 
 deb: ## build/deb/libelkapi0_*.deb and libelkapi-dev_*.deb
 	@packaging/build-deb
+
+abi: ## writes the promised interface anew, packaging/abi, after functions were added; needs abigail-tools
+	@python3 packaging/abi.py

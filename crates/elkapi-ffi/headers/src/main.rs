@@ -1,4 +1,5 @@
-//! Writes `include/elkapi.h` and `include/elkapi.ffi.h`, or with `--verify` tells which is stale.
+//! Writes `include/elkapi.h` and `include/elkapi.ffi.h`, and the lists of what is in them for readers
+//! and for Debian; with `--verify` tells which is stale.
 //!
 //! Functions and their comments come from `elkapi-ffi`, the status numbers from the core's table
 //! of kinds, everything else from `cbindgen.toml`.
@@ -33,8 +34,12 @@ fn run(verify: bool) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let config = Config::from_file(root.join("cbindgen.toml"))?;
     let mut stale = Vec::new();
+    let header = for_programs(&root, config.clone())?;
+    let functions = functions(&header)?;
     for (name, text) in [
-        ("include/elkapi.h", for_programs(&root, config.clone())?),
+        ("docs/symbols.md", for_readers(&header, &functions)),
+        ("packaging/debian/libelkapi0.symbols", for_debian(&functions)),
+        ("include/elkapi.h", header),
         ("include/elkapi.ffi.h", for_parsers(&root, config)?),
     ] {
         let path = root.join(name);
@@ -76,6 +81,58 @@ fn for_parsers(root: &Path, mut config: Config) -> Result<String, String> {
          * Comments are in elkapi.h. Written by `make headers`; do not edit. */\n\n{numbers}\n{}\n",
         declarations.trim()
     ))
+}
+
+/// Each function's name and the version that brought it, in the header's order.
+fn functions(header: &str) -> Result<Vec<(String, String)>, String> {
+    let mut found = Vec::new();
+    // What follows the end of a comment up to the semicolon is the declaration it describes.
+    for described in header.split("/**").skip(1) {
+        let (comment, code) = described.split_once("*/").unwrap_or((described, ""));
+        let declaration = code.split(';').next().unwrap_or_default();
+        let Some(name) = declaration.split('(').next().filter(|_| declaration.contains('(')) else {
+            continue;
+        };
+        let name = name.rsplit([' ', '*']).next().unwrap_or_default().to_owned();
+        let since = comment.split("Since: ").nth(1).and_then(|rest| rest.split_whitespace().next());
+        found.push((name.clone(), since.ok_or(format!("{name} has no line `Since:`"))?.to_owned()));
+    }
+    Ok(found)
+}
+
+/// `docs/symbols.md`.
+fn for_readers(header: &str, functions: &[(String, String)]) -> String {
+    let mut text = String::from(
+        "# Symbols\n\n\
+         Every function of the C library and every number of its header, with the version that brought it. Nothing\n\
+         leaves this list and no number changes as long as the library is called `libelkapi.so.0`; [abi.md](abi.md)\n\
+         is the promise. Written by `make headers` from the lines `Since:` of the header; the tests compare it with\n\
+         what the shared library exports.\n\n\
+         | function | since |\n|---|---|\n",
+    );
+    for (name, since) in functions {
+        let _ = writeln!(text, "| `{name}` | {since} |");
+    }
+    text.push_str("\n| number | value |\n|---|---|\n");
+    for (name, number) in
+        header.lines().filter_map(|line| line.trim().trim_end_matches(',').split_once(" = "))
+    {
+        if name.starts_with("ELK_") {
+            let _ = writeln!(text, "| `{name}` | {number} |");
+        }
+    }
+    text
+}
+
+/// What `dpkg-shlibdeps` reads: the oldest package that has all that a program uses.
+fn for_debian(functions: &[(String, String)]) -> String {
+    let mut text = String::from("libelkapi.so.0 libelkapi0 #MINVER#\n");
+    let mut sorted: Vec<_> = functions.iter().collect();
+    sorted.sort();
+    for (name, since) in sorted {
+        let _ = writeln!(text, " {name}@Base {since}");
+    }
+    text
 }
 
 fn without_double_blank_lines(mut text: String) -> String {
