@@ -1,6 +1,7 @@
 """What the tests talk to: the simulator over real sockets, and replies written by hand."""
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
@@ -48,9 +49,10 @@ class Simulator:
         return stats
 
 
-@pytest.fixture(scope="session")
-def simulator() -> Iterator[Simulator]:
-    arguments = [str(_binary()), "--fixtures", str(FIXTURES), "--until-stdin-closes", "--quiet"]
+@contextlib.contextmanager
+def running_simulator(fixtures: Path = FIXTURES) -> Iterator[Simulator]:
+    """A simulator that replays the fixtures of that directory."""
+    arguments = [str(_binary()), "--fixtures", str(fixtures), "--until-stdin-closes", "--quiet"]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdin is not None
@@ -59,6 +61,12 @@ def simulator() -> Iterator[Simulator]:
         yield Simulator(base.removesuffix("/v1"))
         process.stdin.close()
         process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[Simulator]:
+    with running_simulator() as simulator:
+        yield simulator
 
 
 @dataclass(frozen=True)
