@@ -11,9 +11,9 @@ RELEASE := target/release
 STATIC  := target/static
 QUIET   := >/dev/null
 
-.PHONY: help build demo test check headers bench bench-stream bench-cancel fuzz clean \
+.PHONY: help build demo test conformance check headers bench bench-stream bench-cancel fuzz clean \
         library simulator python-module \
-        test-rust test-c test-python lint
+        test-rust test-c test-python test-conformance lint
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 18
@@ -42,7 +42,7 @@ python-module: $(VENV)/.ready ## the Python package, installed into .venv
 demo: build ## chat from C, C++ and Python; the real gateway when ELKAPI_API_KEY is set
 	@$(PYTHON) examples/demo.py
 
-test: test-rust test-c test-python lint ## every test and linter that needs Rust, Python and a C/C++ compiler
+test: test-rust test-c test-python test-conformance lint ## every test and linter that needs Rust, Python and a C/C++ compiler
 
 test-rust: ## the core and the simulator
 	@cargo test -q --workspace
@@ -54,6 +54,12 @@ test-c: library simulator $(VENV)/.ready ## the C and C++ interfaces, and that t
 test-python: python-module simulator ## the Python package
 	@$(PYTHON) -m pytest -q tests/python
 	@$(PYTHON) -m mypy.stubtest elkapi --allowlist tests/python/stubtest-allow.txt $(QUIET)
+
+conformance: library simulator python-module ## every wire fixture in Rust, C and Python, as a table
+	@$(PYTHON) tests/conformance/run.py
+
+test-conformance: library simulator python-module ## that no broken expectation of a wire fixture passes in any language
+	@$(PYTHON) -m pytest -q tests/conformance
 
 lint: $(VENV)/.ready ## rustfmt, clippy, ruff, mypy
 	@cargo fmt --all --check

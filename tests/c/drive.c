@@ -66,7 +66,10 @@ static void put_choices(const elk_result *result) {
     put_name("choices");
     printf("[");
     for (size_t i = 0; i < elk_result_count(result, "/call/choices"); i++) {
-        printf("%s{\"text\":", i ? "," : "");
+        printf("%s{\"index\":", i ? "," : "");
+        snprintf(pointer, sizeof pointer, "/call/choices/%lu/index", (unsigned long)i);
+        put_place(result, pointer);
+        printf(",\"text\":");
         snprintf(pointer, sizeof pointer, "/call/choices/%lu/text", (unsigned long)i);
         put_place(result, pointer);
         printf(",\"finish_reason\":");
