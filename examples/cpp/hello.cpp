@@ -4,15 +4,14 @@
 
 #include <elkapi.hpp>
 #include <iostream>
-#include <string>
 
 int main(int argc, char **argv) try {
+    elk::request request;
     // "Hello, please introduce yourself."
-    const std::string question = argc > 1 ? argv[1] : "こんにちは、自己紹介してください";
+    request.user(argc > 1 ? argv[1] : "こんにちは、自己紹介してください");
 
     const elk::client client;
-    const elk::result answer = client.chat_completions(
-        R"({"messages":[{"role":"user","content":)" + elk::quote(question) + "}]}");
+    const elk::answer answer = client.chat_completions(request);
 
     std::cout << answer.text() << '\n'
               << answer.integer("/usage/total_tokens") << " tokens, request "

@@ -1,6 +1,6 @@
-// Ask for a picture and save it. The key comes from ELKAPI_API_KEY.
+// Ask for a picture and save it; a second argument is a picture to go by. The key comes from ELKAPI_API_KEY.
 //
-//     c++ -std=c++17 picture.cpp -lelkapi && ./a.out cat.png
+//     c++ -std=c++17 picture.cpp -lelkapi && ./a.out cat.png [sketch.jpg]
 
 #include <elkapi.hpp>
 #include <iostream>
@@ -9,20 +9,18 @@
 int main(int argc, char **argv) try {
     const std::string path = argc > 1 ? argv[1] : "cat.png";
 
-    const elk::client client;
-    const elk::result answer = client.chat_completions(R"({
-        "model": "gemini-3-pro-image-preview",
-        "messages": [{"role": "user", "content": "A cat on a windowsill"}],
-        "extra_body": {"google": {"image_config": {"aspect_ratio": "16:9", "image_size": "1K"}}}
-    })");
+    elk::request request;
+    request.model("gemini-3-pro-image-preview").image_config("16:9", "1K").user("A cat on a windowsill");
+    if (argc > 2) request.image_file(argv[2]);
 
-    const elk::images pictures = answer.images();
-    if (pictures.empty()) {
+    const elk::client client;
+    const elk::answer answer = client.chat_completions(request);
+    if (answer.images().empty()) {
         std::cerr << "There is no picture in the answer: " << answer.text() << '\n';
         return 1;
     }
     // Of several pictures the last is the final one.
-    const elk::image picture = pictures[pictures.size() - 1];
+    const elk::image picture = answer.images().back();
     picture.save(path);
     std::cout << path << ": " << picture.media_type().value_or("a picture") << ", " << picture.bytes().size()
               << " bytes\n";

@@ -1,4 +1,4 @@
-// The second translation unit of behaviour: both include the header twice, in either order.
+// The second translation unit of a program: it includes the header again, in another order.
 #include "elkapi.hpp"
 #include "elkapi.h"
 #include "elkapi.hpp"
