@@ -201,7 +201,7 @@ pub(crate) fn without_pictures(text: &str) -> Cow<'_, str> {
     }
     let mut kept = String::new();
     let mut from = 0;
-    for picture in markdown_pictures(text).filter(|picture| is_data_url(picture.url)) {
+    for picture in markdown_pictures(text).filter(|picture| is_embedded(picture.url)) {
         kept.push_str(&text[from..picture.start]);
         from = picture.end;
     }
@@ -221,6 +221,8 @@ struct MarkdownPicture<'a> {
 /// `![alt](url)` or `![alt](url "title")`; the alternative text is one line without brackets.
 fn markdown_pictures(text: &str) -> impl Iterator<Item = MarkdownPicture<'_>> {
     let mut from = 0;
+    // The next end of a target or a line that was seen, so that none is looked for twice.
+    let mut end = 0;
     std::iter::from_fn(move || {
         while let Some(found) = memchr::memmem::find(&text.as_bytes()[from..], b"![") {
             let start = from + found;
@@ -232,17 +234,32 @@ fn markdown_pictures(text: &str) -> impl Iterator<Item = MarkdownPicture<'_>> {
                 continue;
             }
             let open = from + close + 2;
-            let Some(length) = memchr::memchr2(b')', b'\n', &text.as_bytes()[open..]) else { continue };
-            if text.as_bytes()[open + length] != b')' {
+            // An address is one line; data may be broken into lines.
+            let close = if is_embedded(text[open..].trim_start()) {
+                open + memchr::memchr(b')', &text.as_bytes()[open..])?
+            } else {
+                if end < open {
+                    end = open + memchr::memchr2(b')', b'\n', &text.as_bytes()[open..])?;
+                }
+                end
+            };
+            if text.as_bytes()[close] != b')' {
                 continue;
             }
-            let target = text[open..open + length].trim();
-            let url = target.split([' ', '\t']).next().unwrap_or_default();
-            from = open + length + 1;
+            let url = without_title(text[open..close].trim());
+            from = close + 1;
             return Some(MarkdownPicture { start, end: from, url });
         }
         None
     })
+}
+
+/// The address of a Markdown target, which a title may follow. Base64 has no quotes, but may have spaces.
+fn without_title(target: &str) -> &str {
+    let is_base64 = DataUrl::parse(target).is_some_and(|url| url.base64);
+    let (one, other) = if is_base64 { (b'"', b'\'') } else { (b' ', b'\t') };
+    let end = memchr::memchr2(one, other, target.as_bytes()).unwrap_or(target.len());
+    target[..end].trim_end()
 }
 
 struct DataUrl<'a> {
@@ -283,9 +300,18 @@ fn is_image_type(media_type: &str) -> bool {
     media_type.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("image/"))
 }
 
+/// Whether it begins as a data URL of a picture does.
+fn is_embedded(url: &str) -> bool {
+    // The comma comes soon, and a text of many such beginnings stays cheap.
+    let head = url.get(..url.floor_char_boundary(256)).unwrap_or(url);
+    DataUrl::parse(head).is_some_and(|url| url.is_image())
+}
+
+/// Whether it is a data URL and nothing else; the data may be broken into lines.
 fn is_data_url(text: &str) -> bool {
     // A text that merely begins like one and goes on in words is not.
-    DataUrl::parse(text).is_some_and(|url| url.is_image()) && !text.contains(char::is_whitespace)
+    let is_space = |c: char| c.is_whitespace() && !matches!(c, '\r' | '\n');
+    is_embedded(text) && !text.contains(is_space)
 }
 
 fn is_remote(url: &str) -> bool {
@@ -298,9 +324,10 @@ fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = (bytes[at] == b'%')
-            .then(|| text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok()))
-            .flatten();
+        let hex = match bytes[at..] {
+            [b'%', high, low, ..] => hex_digit(high).zip(hex_digit(low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
         match hex {
             Some(byte) => {
                 out.push(byte);
@@ -315,18 +342,25 @@ fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|digit| digit as u8)
+}
+
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// Base64 with or without padding, in either alphabet, line breaks allowed.
+/// Base64 with any padding or none, in either alphabet, line breaks allowed.
 fn decode_base64(data: &[u8]) -> Option<Vec<u8>> {
     if let Ok(bytes) = STANDARD.decode(data) {
         return Some(bytes);
     }
-    let compact: Vec<u8> = data.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let mut compact: Vec<u8> = data.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    while compact.last() == Some(&b'=') {
+        compact.pop();
+    }
     STANDARD.decode(&compact).or_else(|_| URL_SAFE.decode(&compact)).ok()
 }
 
@@ -364,38 +398,194 @@ mod tests {
         images
     }
 
-    #[test]
-    fn odd_data_urls_are_decoded() {
-        let unpadded = PNG.trim_end_matches('=');
-        let url_safe = PNG.replace('+', "-").replace('/', "_");
-        let broken_lines = format!("{}\n{}", &PNG[..40], &PNG[40..]);
-        let percent = PNG.replace('/', "%2F").replace('+', "%2b");
-        for (content, what) in [
-            (format!("![a](data:image/png;base64,{PNG})"), "plain"),
-            (format!("![](data:image/png;base64,{unpadded})"), "no padding"),
-            (format!("![a](data:image/png;base64,{url_safe})"), "URL-safe alphabet"),
-            (format!("![a](data:image/png;base64,{percent})"), "percent-encoded"),
-            (format!("![a](data:image/png;charset=utf-8;base64,{PNG})"), "charset"),
-            (format!("![a](DATA:IMAGE/PNG;BASE64,{PNG})"), "upper case"),
-            (format!("![a](data:image/png;base64,{PNG} \"title\")"), "title"),
-            (format!("x ![not closed ![a](data:image/png;base64,{PNG})"), "open bracket before"),
-        ] {
-            let images = images_in(&content);
-            assert_eq!((images.list.len(), images.errors), (1, 0), "{what}");
-            assert_eq!(images.list[0].bytes().unwrap().len(), 78, "{what}");
-            assert_eq!(images.list[0].media_type(), Some("image/png"), "{what}");
-        }
+    /// What became of the picture in a message: its bytes, or `None` where it was counted as broken.
+    fn only_picture(message: &str) -> (Option<Vec<u8>>, Option<String>) {
+        let document = Document::of_text(message).unwrap();
         let mut images = Images::default();
-        images.add_data("", &broken_lines, Source::ContentParts);
-        assert_eq!(images.list.len(), 1, "line breaks");
+        images.collect(document.root());
+        assert_eq!(images.list.len() + images.errors, 1, "{message:.200}");
+        let image = images.list.first();
+        (
+            image.and_then(Image::bytes).map(<[u8]>::to_vec),
+            image.and_then(Image::media_type).map(str::to_owned),
+        )
+    }
+
+    /// A message for each way that a data URL can travel.
+    fn carriers(url: &str) -> Vec<(&'static str, String)> {
+        let quoted = crate::json::quote(url);
+        vec![
+            ("image_url object", format!(r#"{{"content":[{{"image_url":{{"url":{quoted}}}}}]}}"#)),
+            ("image_url text", format!(r#"{{"content":[{{"image_url":{quoted}}}]}}"#)),
+            ("images", format!(r#"{{"content":"","images":[{{"image_url":{{"url":{quoted}}}}}]}}"#)),
+            ("images as texts", format!(r#"{{"content":null,"images":[{quoted}]}}"#)),
+            ("b64_json", format!(r#"{{"content":[{{"b64_json":{quoted}}}]}}"#)),
+            ("inline_data", format!(r#"{{"content":[{{"inline_data":{{"data":{quoted}}}}}]}}"#)),
+            ("inlineData", format!(r#"{{"content":[{{"inlineData":{{"data":{quoted}}}}}]}}"#)),
+            ("Markdown", format!("{{\"content\":{}}}", crate::json::quote(&format!("a ![image]({url}) b")))),
+            ("bare text", format!(r#"{{"content":{quoted}}}"#)),
+            ("text part", format!(r#"{{"content":[{{"type":"text","text":{quoted}}}]}}"#)),
+        ]
     }
 
     #[test]
-    fn broken_data_is_counted_and_other_media_is_no_picture() {
-        for content in ["![a](data:image/png;base64,iVB*)", "![a](data:image/png;base64,)"] {
-            let images = images_in(content);
-            assert_eq!((images.list.len(), images.errors), (0, 1), "{content}");
+    fn odd_data_urls_are_decoded_wherever_they_stand() {
+        let png = STANDARD.decode(PNG).unwrap();
+        let unpadded = PNG.trim_end_matches('=');
+        let url_safe = PNG.replace('+', "-").replace('/', "_");
+        let percent = PNG.replace('/', "%2F").replace('+', "%2b").replace('=', "%3D");
+        let all_percent: String = PNG.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        for (url, what) in [
+            (format!("data:image/png;base64,{PNG}"), "plain"),
+            (format!("data:image/png;base64,{unpadded}"), "no padding"),
+            (format!("data:image/png;base64,{unpadded}===="), "too much padding"),
+            (format!("data:image/png;base64,{url_safe}"), "URL-safe alphabet"),
+            (
+                format!("data:image/png;base64,{}", url_safe.trim_end_matches('=')),
+                "URL-safe alphabet, no padding",
+            ),
+            (format!("data:image/png;base64,{percent}"), "percent-encoded where needed"),
+            (format!("data:image/png;base64,{all_percent}"), "percent-encoded throughout"),
+            (format!("data:image/png;charset=utf-8;base64,{PNG}"), "a charset"),
+            (format!("data:image/png;name=a.png;charset=utf-8;base64,{PNG}"), "two parameters"),
+            (format!("DATA:IMAGE/PNG;BASE64,{PNG}"), "upper case"),
+            (format!("data:Image/Jpg;base64,{PNG}"), "another type than the bytes"),
+        ] {
+            for (carrier, message) in carriers(&url) {
+                let (bytes, media_type) = only_picture(&message);
+                assert_eq!(bytes.as_deref(), Some(&png[..]), "{what} as {carrier}");
+                assert_eq!(media_type.as_deref(), Some("image/png"), "{what} as {carrier}");
+            }
         }
+    }
+
+    #[test]
+    fn base64_may_be_broken_into_lines() {
+        let png = STANDARD.decode(PNG).unwrap();
+        for line_end in ["\n", "\r\n", " ", "\t", "\n\n"] {
+            let lines: Vec<_> =
+                PNG.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
+            let broken = lines.join(line_end) + line_end;
+            let data = crate::json::quote(&broken);
+            let url = crate::json::quote(&format!("data:image/png;base64,{broken}"));
+            let in_text = crate::json::quote(&format!("![image](data:image/png;base64,{broken})"));
+            for message in [
+                format!(r#"{{"content":[{{"b64_json":{data}}}]}}"#),
+                format!(r#"{{"content":[{{"inlineData":{{"mimeType":"image/png","data":{data}}}}}]}}"#),
+                format!(r#"{{"content":[{{"image_url":{{"url":{url}}}}}]}}"#),
+                format!(r#"{{"content":"","images":[{url}]}}"#),
+                format!(r#"{{"content":{in_text}}}"#),
+            ] {
+                assert_eq!(only_picture(&message).0.as_deref(), Some(&png[..]), "{line_end:?} in {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_is_a_data_url_when_it_is_nothing_else() {
+        let lines = format!("data:image/png;base64,{}\r\n{}\n", &PNG[..76], &PNG[76..]);
+        assert_eq!(images_in(&lines).list.len(), 1);
+        assert_eq!(without_pictures(&lines), "");
+        let words = format!("data:image/png;base64,{PNG} is how a picture begins.");
+        assert_eq!(images_in(&words).list.len(), 0);
+        assert_eq!(without_pictures(&words), words);
+    }
+
+    #[test]
+    fn a_picture_broken_into_lines_is_cut_out_of_the_text() {
+        let text = format!("a![i](data:image/png;base64,{}\n{} 'title')b", &PNG[..76], &PNG[76..]);
+        assert_eq!(images_in(&text).list.len(), 1);
+        assert_eq!(without_pictures(&text), "ab");
+    }
+
+    #[test]
+    fn a_text_of_many_beginnings_is_read_in_one_go() {
+        for beginning in ["![a](data:image/png;base64,", "![a](", "![", "![a](data:", "![a](   "] {
+            for end in ["", "\n"] {
+                let text = beginning.repeat(400_000) + end;
+                let start = std::time::Instant::now();
+                assert_eq!(markdown_pictures(&text).count(), 0);
+                // Under a second without optimisation; twice over the text for each would take minutes.
+                assert!(start.elapsed().as_secs() < 10, "{beginning:?} took {:?}", start.elapsed());
+            }
+        }
+    }
+
+    #[test]
+    fn broken_data_is_counted_in_every_place() {
+        for (data, what) in [
+            ("", "zero bytes"),
+            ("=", "padding alone"),
+            ("%", "a percent sign alone"),
+            ("iVBOR", "cut off within a group of four"),
+            ("iVB*", "outside the alphabet"),
+            ("iVBO\u{e9}", "not ASCII"),
+            ("iVB+-_/O", "both alphabets"),
+        ] {
+            for (carrier, message) in carriers(&format!("data:image/png;base64,{data}")) {
+                assert_eq!(only_picture(&message), (None, None), "{what} as {carrier}");
+            }
+        }
+    }
+
+    #[test]
+    fn data_that_is_cut_off_between_groups_is_handed_out_as_it_came() {
+        // Nothing tells it from a whole picture but a decoder of the format.
+        for (carrier, message) in carriers(&format!("data:image/png;base64,{}", &PNG[..40])) {
+            let (bytes, media_type) = only_picture(&message);
+            assert_eq!((bytes.unwrap().len(), media_type.as_deref()), (30, Some("image/png")), "{carrier}");
+        }
+    }
+
+    #[test]
+    fn the_media_type_is_told_by_the_bytes_and_else_by_the_server() {
+        for (bytes, declared, told) in [
+            (&b"\x89PNG\r\n\x1a\n...."[..], "image/jpeg", "image/png"),
+            (b"\xff\xd8\xff\xe0....", "image/png", "image/jpeg"),
+            (b"RIFF....WEBPVP8 ", "image/png", "image/webp"),
+            (b"RIFF....WAVEfmt ", "image/x-odd", "image/x-odd"),
+            (b"GIF89a......", "image/png", "image/gif"),
+            (b"BM..........", "image/png", "image/bmp"),
+            (b"II*\0........", "image/png", "image/tiff"),
+            (b"MM\0*........", "image/png", "image/tiff"),
+            (b"\0\0\0\x1cftypavif....", "image/png", "image/avif"),
+            (b"\0\0\0\x1cftypheic....", "image/png", "image/heic"),
+            (b"\0\0\0\x1cftypmif1....", "image/png", "image/heif"),
+            (b"<svg/>", "IMAGE/SVG+XML", "image/svg+xml"),
+            (b"?", "", "application/octet-stream"),
+        ] {
+            let mut images = Images::default();
+            images.add(Some(bytes.to_vec()), declared, Source::ContentParts);
+            assert_eq!(images.list[0].media_type(), Some(told), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_data_url_need_not_be_base64() {
+        let svg = "<svg xmlns='http://www.w3.org/2000/svg'/>";
+        let url = "data:image/svg+xml;utf8,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E";
+        let message = format!(r#"{{"content":"","images":[{}]}}"#, crate::json::quote(url));
+        assert_eq!(only_picture(&message), (Some(svg.as_bytes().to_vec()), Some("image/svg+xml".to_owned())));
+        // A percent sign that begins no escape stands for itself.
+        assert_eq!(&*percent_decoded("100%25 %zz %4"), b"100% %zz %4");
+        assert_eq!(&*percent_decoded("%+1%-1%\u{20ac}"), "%+1%-1%\u{20ac}".as_bytes());
+    }
+
+    #[test]
+    fn titles_and_open_brackets_do_not_hide_a_picture() {
+        for content in [
+            format!("![a](data:image/png;base64,{PNG} \"title\")"),
+            format!("x ![not closed ![a](data:image/png;base64,{PNG})"),
+            format!("![]( data:image/png;base64,{PNG} )"),
+            format!("[![thumbnail](data:image/png;base64,{PNG})](https://example.com)"),
+        ] {
+            let images = images_in(&content);
+            assert_eq!((images.list.len(), images.errors), (1, 0), "{content}");
+        }
+    }
+
+    #[test]
+    fn other_media_is_no_picture() {
         for content in [
             "[media](data:audio/wav;base64,UklGRiQA)",
             "![a](data:audio/wav;base64,UklG)",
