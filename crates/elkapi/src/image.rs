@@ -346,6 +346,8 @@ fn hex_digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|digit| digit as u8)
 }
 
+/// How base64 is written: with padding, as every reader takes it.
+const PADDED: GeneralPurpose = base64::engine::general_purpose::STANDARD;
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
@@ -362,6 +364,51 @@ fn decode_base64(data: &[u8]) -> Option<Vec<u8>> {
         compact.pop();
     }
     STANDARD.decode(&compact).or_else(|_| URL_SAFE.decode(&compact)).ok()
+}
+
+/// The largest picture that a request can carry: written as base64 it grows by a third, and the gateway
+/// takes 128 MiB at most (docs/gateway.md, "Limits").
+const MAX_SENT: usize = 95 * 1024 * 1024;
+
+/// A picture file as a data URL, to be sent as `{"type":"image_url","image_url":{"url":…}}`.
+///
+/// The media type is told by the bytes; `media_type` is used where they do not tell.
+///
+/// # Errors
+///
+/// `invalid_argument` when there are no bytes, when they are no picture and no media type is given,
+/// when that is no type of a picture, or when there are too many for any request.
+pub fn data_url(picture: &[u8], media_type: Option<&str>) -> Result<String, Error> {
+    if picture.is_empty() {
+        return Err(Error::argument("The picture has no bytes"));
+    }
+    if picture.len() > MAX_SENT {
+        return Err(Error::argument(format!(
+            "The picture is larger than the {MAX_SENT} bytes that a request can carry; make it smaller"
+        )));
+    }
+    let is_name = |name: &str| {
+        is_image_type(name)
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/.+-_".contains(&byte))
+    };
+    if let Some(given) = media_type.filter(|given| !is_name(given)) {
+        return Err(Error::argument(format!(
+            "The media type {given:?} is not a picture's, such as image/png"
+        ))
+        .with_param("media_type"));
+    }
+    let Some(media_type) = sniff(picture).or(media_type) else {
+        return Err(Error::argument(format!(
+            "The bytes are of no picture format that is known here; they begin with {}",
+            picture[..picture.len().min(12)].escape_ascii()
+        )));
+    };
+    let mut url = String::with_capacity(media_type.len() + 16 + picture.len().div_ceil(3) * 4);
+    url.push_str("data:");
+    url.push_str(media_type);
+    url.push_str(";base64,");
+    PADDED.encode_string(picture, &mut url);
+    Ok(url)
 }
 
 /// The media type that the first bytes tell.
@@ -596,6 +643,33 @@ mod tests {
         ] {
             let images = images_in(content);
             assert_eq!((images.list.len(), images.errors), (0, 0), "{content}");
+        }
+    }
+
+    #[test]
+    fn what_is_sent_is_what_would_be_found_in_an_answer() {
+        for bytes in [&b"\x89PNG\r\n\x1a\n..."[..], b"\xff\xd8\xff\xe0....", b"GIF89a", b"RIFF....WEBP?"] {
+            let url = data_url(bytes, Some("image/x-odd")).unwrap();
+            let images = images_in(&url);
+            assert_eq!(images.list[0].bytes(), Some(bytes));
+            assert_eq!(images.list[0].media_type(), sniff(bytes));
+            assert!(url.starts_with(&format!("data:{};base64,", sniff(bytes).unwrap())), "{url}");
+        }
+        assert_eq!(data_url(b"<svg/>", Some("image/svg+xml")).unwrap(), "data:image/svg+xml;base64,PHN2Zy8+");
+    }
+
+    #[test]
+    fn what_is_no_picture_is_not_sent() {
+        for (bytes, media_type, part) in [
+            (&b""[..], None, "no bytes"),
+            (b"<html>\n", None, "begin with <html>\\n"),
+            (b"\x89PNG", Some("text/plain"), "text/plain"),
+            (b"?", Some("image/png;base64,AAAA"), "not a picture's"),
+            (&vec![0xff; MAX_SENT + 1], None, "larger than"),
+        ] {
+            let error = data_url(bytes, media_type).unwrap_err();
+            assert_eq!(error.kind(), Kind::InvalidArgument);
+            assert!(error.message().contains(part), "{error}");
         }
     }
 

@@ -43,7 +43,7 @@ pub use client::Client;
 pub use completion::{Choice, Completion, ToolCall, Usage};
 pub use config::{Config, DEFAULT_BASE_URL, Fields, OPTIONS, OptionRow};
 pub use error::{Attempt, Billed, Error, Kind, Limit, Phase, Verdict};
-pub use image::{Image, Source};
+pub use image::{Image, Source, data_url};
 pub use reply::{Body, Headers, Reply};
 pub use request::DEFAULT_MODEL;
 pub use stream::{Chunk, Step, Stream};
