@@ -175,71 +175,11 @@ class image {
     void save(const name_text &path) const;
 
   private:
-    friend class images;
+    friend class answer;
     image(const elk_result *result, std::size_t index) noexcept : result_(result), index_(index) {}
 
     const elk_result *result_;
     std::size_t index_;
-};
-
-/// The pictures of an answer, for a range-based for; valid as long as the answer.
-class images {
-  public:
-    /// Goes from picture to picture.
-    class iterator {
-      public:
-        /// It gives pictures by value.
-        using iterator_category = std::input_iterator_tag;
-        using value_type = image;               ///< What it gives.
-        using difference_type = std::ptrdiff_t; ///< As every iterator has.
-        using pointer = void;                   ///< There is none.
-        using reference = image;                ///< A picture, itself a view.
-
-        iterator() noexcept = default; ///< To be assigned to.
-        /// The picture.
-        image operator*() const noexcept { return image(result_, index_); }
-        /// The next one.
-        iterator &operator++() noexcept {
-            ++index_;
-            return *this;
-        }
-        /// The next one.
-        iterator operator++(int) noexcept {
-            const iterator before = *this;
-            ++index_;
-            return before;
-        }
-        /// Whether both are at the same picture.
-        friend bool operator==(const iterator &a, const iterator &b) noexcept { return a.index_ == b.index_; }
-        /// Whether they are not.
-        friend bool operator!=(const iterator &a, const iterator &b) noexcept { return a.index_ != b.index_; }
-
-      private:
-        friend class images;
-        iterator(const elk_result *result, std::size_t index) noexcept : result_(result), index_(index) {}
-
-        const elk_result *result_ = nullptr;
-        std::size_t index_ = 0;
-    };
-
-    /// How many there are, remote ones included.
-    std::size_t size() const noexcept { return elk_result_image_count(result_); }
-    /// Whether there are none.
-    bool empty() const noexcept { return size() == 0; }
-    /// One of them; out of range it has neither bytes nor url().
-    image operator[](std::size_t index) const noexcept { return image(result_, index); }
-    /// The last one, which of several drafts is the final one; not if empty().
-    image back() const noexcept { return image(result_, size() - 1); }
-    /// For a range-based for.
-    iterator begin() const noexcept { return iterator(result_, 0); }
-    /// For a range-based for.
-    iterator end() const noexcept { return iterator(result_, size()); }
-
-  private:
-    friend class answer;
-    explicit images(const elk_result *result) noexcept : result_(result) {}
-
-    const elk_result *result_;
 };
 
 /// A function that the model wants called; valid as long as the answer.
@@ -259,12 +199,16 @@ class answer {
     std::string_view text() const & noexcept { return detail::sized(elk_result_text, raw()); }
     /// "complete", "length" (cut off by a token limit), "filtered" or "tool_calls".
     std::string_view verdict() const & noexcept { return elk_result_verdict(raw()); }
-    /// The pictures.
-    elk::images images() const & noexcept { return elk::images(raw()); }
-    /// The functions that the first choice wants called.
+    /// The pictures; of several drafts the last is the final one.
+    std::vector<image> images() const & {
+        std::vector<image> all;
+        for (std::size_t i = 0; i < elk_result_image_count(raw()); ++i) all.push_back(image(raw(), i));
+        return all;
+    }
+    /// The functions that the model wants called.
     std::vector<tool_call> tool_calls() const & {
         std::vector<tool_call> calls;
-        const std::string all = "/choices/0/message/tool_calls";
+        const std::string all = message() + "/tool_calls";
         for (std::size_t i = 0; i < count(all); ++i) {
             const std::string one = all + '/' + std::to_string(i);
             calls.push_back({get(one + "/id").value_or(""), get(one + "/function/name").value_or(""),
@@ -303,7 +247,7 @@ class answer {
     /// @cond
     std::string_view text() const && = delete;
     std::string_view verdict() const && = delete;
-    elk::images images() const && = delete;
+    std::vector<image> images() const && = delete;
     std::vector<tool_call> tool_calls() const && = delete;
     std::optional<std::string_view> request_id() const && = delete;
     std::string_view json() const && = delete;
@@ -313,6 +257,18 @@ class answer {
     /// @endcond
 
   private:
+    friend class request;
+
+    // Points to the message that text() is of.
+    std::string message() const {
+        const std::int64_t index = integer("/call/choice");
+        for (std::size_t i = 0; i < count("/choices"); ++i) {
+            const std::string choice = "/choices/" + std::to_string(i);
+            if (integer(choice + "/index") == index) return choice + "/message";
+        }
+        return "/choices/0/message";
+    }
+
     detail::owner<elk_result, elk_result_free> result_;
 };
 
@@ -328,6 +284,9 @@ class error : public std::runtime_error {
     explicit error(answer failed)
         : std::runtime_error(elk_result_message(failed.raw())), status_(elk_result_status(failed.raw())),
           result_(std::make_shared<const answer>(std::move(failed))) {}
+    error(const error &) noexcept = default; ///< Shares the facts; so do moves, which leave both whole.
+    /// Shares the facts.
+    error &operator=(const error &) noexcept = default;
 
     /// One of the ELK_E_ numbers.
     elk_status status() const noexcept { return status_; }
@@ -533,32 +492,6 @@ template <class T> std::string json_of(const T &value) {
     }
 }
 
-// The members of a JSON object, in order; a name that comes again replaces.
-class members {
-  public:
-    void set(std::string_view name, std::string json) {
-        for (auto &member : members_) {
-            if (member.first == name) {
-                member.second = std::move(json);
-                return;
-            }
-        }
-        members_.emplace_back(name, std::move(json));
-    }
-
-    // Without the braces.
-    void append_to(std::string &out) const {
-        for (const auto &member : members_) {
-            if (out.back() != '{') out += ',';
-            out += quote(member.first) + ':';
-            out += member.second;
-        }
-    }
-
-  private:
-    std::vector<std::pair<std::string, std::string>> members_;
-};
-
 inline void append_base64(std::string &out, const std::uint8_t *bytes, std::size_t size) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (; size > 0; bytes += 3) {
@@ -585,28 +518,36 @@ inline std::string_view media_type(bytes_view file) {
 } // namespace detail
 /// @endcond
 
-/// A client's options (the table is in README.md) without writing JSON by hand:
-/// `elk::client client(elk::options().set("timeout_ms", 20000));`
+/// A JSON object without writing JSON by hand, such as a client's options (README.md has the table):
+/// `elk::client client(elk::options().set("timeout_ms", 20000));`. What is set again is replaced.
 class options {
   public:
-    /// Sets an option to a text, a number or a bool.
+    /// Sets a member to a text, a number or a bool.
     template <class T> options &set(std::string_view name, const T &value) {
         return raw(name, detail::json_of(value));
     }
-    /// Sets an option to a JSON value, such as an object for "headers".
+    /// Sets a member to a JSON value, such as an object for "headers".
     options &raw(std::string_view name, std::string json) {
-        members_.set(name, std::move(json));
+        for (auto &member : members_) {
+            if (member.first != name) continue;
+            member.second = std::move(json);
+            return *this;
+        }
+        members_.emplace_back(name, std::move(json));
         return *this;
     }
-    /// The options as JSON.
+    /// The whole as JSON.
     std::string json() const {
         std::string out = "{";
-        members_.append_to(out);
+        for (const auto &member : members_) {
+            if (out.size() > 1) out += ',';
+            out.append(quote(member.first)).append(1, ':').append(member.second);
+        }
         return out += '}';
     }
 
   private:
-    detail::members members_;
+    std::vector<std::pair<std::string, std::string>> members_;
 };
 
 /// A chat request without writing JSON by hand. What is set again is replaced; messages are added in
@@ -627,10 +568,11 @@ class request {
     request &assistant(std::string_view text) { return message("assistant", text); }
     /// What the model said: the text and the tool calls of an answer, without its thoughts.
     request &assistant(const answer &said) {
-        const std::string at = "/choices/0/message/";
+        const std::string at = said.message() + '/';
         const std::string_view type = said.type(at + "content");
         const std::string_view content = said.get(at + "content").value_or("null");
-        std::string json = R"({"role":"assistant","content":)" + (type == "string" ? quote(content) : std::string(content));
+        std::string json = R"({"role":"assistant","content":)";
+        json += type == "string" ? quote(content) : std::string(content);
         if (said.count(at + "tool_calls") > 0) json.append(",\"tool_calls\":").append(*said.get(at + "tool_calls"));
         return raw_message(json += '}');
     }
@@ -709,21 +651,23 @@ class request {
     template <class T> request &set(std::string_view name, const T &value) { return raw(name, detail::json_of(value)); }
     /// Any other member, as JSON.
     request &raw(std::string_view name, std::string json) {
-        members_.set(name, std::move(json));
+        members_.raw(name, std::move(json));
         return *this;
     }
 
     /// The request as JSON.
     /// @throws elk::error of the kind "payload_too_large".
     std::string json() const {
-        std::string out = "{";
-        members_.append_to(out);
-        if (!messages_.empty()) out += out.back() == '{' ? "\"messages\":[" : ",\"messages\":[";
+        std::string out = members_.json();
+        if (messages_.empty()) return out;
+        out.back() = ','; // in place of the brace
+        if (out.size() == 2) out.pop_back();
+        out += "\"messages\":[";
         for (const sent &one : messages_) {
             if (&one != &messages_.front()) out += ',';
             one.append_to(out);
         }
-        out += messages_.empty() ? "}" : "]}";
+        out += "]}";
         if (out.size() > max_bytes) throw too_large("The request");
         return out;
     }
@@ -763,15 +707,18 @@ class request {
 
     static std::string data_url(bytes_view file, const char *whose) {
         const std::string_view type = detail::media_type(file);
-        if (type.empty()) throw error(ELK_E_INVALID_ARGUMENT, std::string(whose) + ": not a PNG, JPEG, GIF or WebP file.");
+        if (type.empty()) {
+            throw error(ELK_E_INVALID_ARGUMENT, std::string(whose) + ": not a PNG, JPEG, GIF or WebP file.");
+        }
         return std::string(R"({"type":"image_url","image_url":{"url":"data:)").append(type) + ";base64,";
     }
 
     static error too_large(const char *what) {
-        return error(ELK_E_PAYLOAD_TOO_LARGE, std::string(what) + " is larger than the 128 MiB that the gateway takes.");
+        return error(ELK_E_PAYLOAD_TOO_LARGE,
+                     std::string(what) + " is larger than the 128 MiB that the gateway takes.");
     }
 
-    detail::members members_;
+    options members_;
     std::vector<sent> messages_;
 };
 
@@ -785,8 +732,8 @@ class json_text {
     json_text(const options &options) : made_(options.json()), text_(made_) {}
     /// What the request writes.
     json_text(const request &request) : made_(request.json()), text_(made_) {}
-    json_text(std::nullptr_t) = delete;       ///< There is no text.
-    json_text(const json_text &) = delete;    ///< It may point into itself.
+    json_text(std::nullptr_t) = delete;    ///< There is no text.
+    json_text(const json_text &) = delete; ///< It may point into itself.
     /// It may point into itself.
     json_text &operator=(const json_text &) = delete;
 
@@ -821,11 +768,12 @@ class cancel {
     detail::owner<elk_cancel, elk_cancel_free> cancel_;
 };
 
-/// By what a call can be stopped: nothing, an elk::cancel or, where there is one, a std::stop_token.
+/// By what a call can be stopped: nothing, an elk::cancel or, since C++20, a std::stop_token. An argument,
+/// not to be kept.
 class stopped_by {
   public:
     stopped_by() noexcept = default; ///< Nothing but the client's limits.
-    /// That token; the call keeps it.
+    /// That token, which need not outlive the call's begin.
     stopped_by(const cancel &token) noexcept : token_(token.raw()) {}
 #if defined(__cpp_lib_jthread)
     /// That token, also where its stop was asked for before.
@@ -1019,7 +967,9 @@ class client {
     /// Asked on the calling thread when a signal interrupted a wait: not 0 stops the call. Set it before
     /// other threads use the client, nullptr for none; `user` must outlive the client, those made of it
     /// by with(), and their streams.
-    void on_interrupt(question ask, void *user = nullptr) noexcept { elk_client_on_interrupt(client_.get(), ask, user); }
+    void on_interrupt(question ask, void *user = nullptr) noexcept {
+        elk_client_on_interrupt(client_.get(), ask, user);
+    }
 
     /// Sends a chat request and waits for the whole answer; throws elk::error.
     [[nodiscard]] answer chat_completions(const json_text &request, const stopped_by &stop = {}) const {

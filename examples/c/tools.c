@@ -28,11 +28,12 @@ int main(void) {
         elk_json_quote(quoted_id, sizeof quoted_id, id, ELK_NUL);
         elk_json_quote(quoted_outcome, sizeof quoted_outcome, outcome, ELK_NUL);
         int length = snprintf(request, sizeof request,
-                              "{\"tools\":" TOOLS ",\"messages\":[" QUESTION ",{\"role\":\"assistant\",\"content\":null,"
-                              "\"tool_calls\":%s},{\"role\":\"tool\",\"tool_call_id\":%s,\"content\":%s}]}",
+                              "{\"tools\":" TOOLS ",\"messages\":[" QUESTION ","
+                              "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":%s},"
+                              "{\"role\":\"tool\",\"tool_call_id\":%s,\"content\":%s}]}",
                               elk_result_get(asks, CALLS, NULL), quoted_id, quoted_outcome);
-        /* A length that the buffer does not hold is one that the library refuses as JSON cut off. */
-        answer = elk_chat_completions(client, request, length < (int)sizeof request ? (size_t)length : 0, NULL);
+        if (length >= (int)sizeof request) return fprintf(stderr, "The calls are too long.\n"), 1;
+        answer = elk_chat_completions(client, request, (size_t)length, NULL);
     }
     const elk_result *last = answer ? answer : asks;
     int failed = elk_result_status(last) < 0;

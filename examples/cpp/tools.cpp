@@ -29,7 +29,8 @@ int main() try {
         request.assistant(answer);
         for (const elk::tool_call &call : answer.tool_calls()) {
             std::cout << call.name << ' ' << call.arguments << '\n';
-            request.tool(call.id, call.name == "get_weather" ? get_weather(call.arguments) : "There is no such function.");
+            const bool known = call.name == "get_weather";
+            request.tool(call.id, known ? get_weather(call.arguments) : "There is no such function.");
         }
     }
     std::cerr << "The model does nothing but call functions.\n";

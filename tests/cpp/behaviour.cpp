@@ -12,7 +12,7 @@
 #include <thread>
 #if defined(__cpp_lib_ranges)
 #include <ranges>
-static_assert(std::ranges::input_range<elk::stream &> && std::ranges::input_range<elk::images>);
+static_assert(std::ranges::input_range<elk::stream &>);
 #endif
 #if defined(__cpp_lib_span)
 #include <span>
@@ -45,7 +45,7 @@ void an_answer_is_read(const elk::client &client) {
     CHECK(answer.integer(longer.substr(0, 19)) > 0, "a pointer that no NUL ends");
 }
 
-void pictures_are_a_range(const elk::client &client, const std::string &folder) {
+void pictures_are_a_range(const elk::client &client, const std::string &base, const std::string &folder) {
     elk::request request;
     request.user("A cat").model("gemini-3-pro-image-preview").image_config("16:9", "1K");
     const elk::answer answer = client.chat_completions(request);
@@ -66,7 +66,12 @@ void pictures_are_a_range(const elk::client &client, const std::string &folder) 
     CHECK(error.status() == ELK_E_FILE && error.kind() == "file", "%s", error.what());
     CHECK(error.document().empty() && error.http_status() == 0 && !error.request_id(), "facts of no call");
     CHECK(error.message() == error.what() && error.billed() == "no" && error.partial().text().empty(), "%s", error.what());
-    CHECK(thrown([&] { answer.images()[1].save(folder + "/x"); }).status() == ELK_E_INVALID_ARGUMENT, "range");
+
+    const elk::answer remote = elk::client(at(base, "/wire/unary_image_markdown_url")).chat_completions(hello);
+    const elk::image elsewhere = remote.images().at(0);
+    CHECK(elsewhere.url() && elsewhere.bytes().empty() && !elsewhere.media_type(), "remote");
+    const elk::error unsaved = thrown([&] { elsewhere.save(folder + "/x"); });
+    CHECK(unsaved.kind() == "invalid_argument" && std::strstr(unsaved.what(), "url()"), "%s", unsaved.what());
 }
 
 void a_failure_is_thrown_with_all_its_facts(const elk::client &client, const std::string &base) {
@@ -107,7 +112,9 @@ void a_failure_is_returned_by_try(const elk::client &client, const std::string &
         told = access.error().kind() == "authentication" && std::strstr(access.what(), "expected");
     }
     CHECK(told, "value() of a failure");
-    const auto kept = failure.error();
+    elk::error kept = failure.error();
+    const elk::error moved = std::move(kept);
+    CHECK(kept.request_id() == moved.request_id() && kept.partial().text().empty(), "an error that was moved from");
     CHECK(thrown([&] { (void)elk::or_throw(std::move(failure)); }).what() == std::string(kept.what()), "or_throw");
 
     elk::expected<elk::answer> answer = client.try_chat_completions(hello);
@@ -322,7 +329,7 @@ int main(int argc, char **argv) {
     const std::string base = argv[1];
     elk::client client(at(base, ""));
     an_answer_is_read(client);
-    pictures_are_a_range(client, argv[2]);
+    pictures_are_a_range(client, base, argv[2]);
     a_failure_is_thrown_with_all_its_facts(client, base);
     a_failure_is_returned_by_try(client, base);
     configurations_are_checked_at_once(client);

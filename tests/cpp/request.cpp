@@ -161,6 +161,11 @@ void answers_become_messages(const std::string &base) {
                (start + "null,\"tool_calls\":").c_str());
     const std::string thoughts = appended("unary_reasoning_content");
     CHECK(thoughts.find("reasoning") == std::string::npos && thoughts.find(start + '"') == 0, "%s", thoughts.c_str());
+    for (const char *fixture : {"/wire/unary_multiple_choices", "/wire/own_choices_out_of_order"}) {
+        const elk::answer several = elk::client(at(base, fixture)).chat_completions(hello);
+        CHECK(several.count("/choices") > 1, "%s", several.json().data());
+        CHECK_JSON(elk::request().assistant(several), start + elk::quote(several.text()) + "}]}");
+    }
     const std::string parts = appended("unary_image_parts_array");
     CHECK(parts.find(start + '[') == 0, "%s", parts.substr(0, 100).c_str());
 }
