@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from stalls import slow_dns, stalls
+from toolchain import TOOLS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INCLUDE = ROOT / "include"
@@ -97,15 +98,15 @@ class Place:
     def compiled(
         self, *sources: Path, name: str = "", library: Path = RELEASE, flags: tuple[str, ...] = ()
     ) -> Path:
-        """A program of these sources, linked as a newcomer would: -I, -L, -lelkapi."""
+        """A program of these sources, linked as a newcomer would: -I, -L, -lelkapi; see toolchain.py."""
         program = self.folder / (name or sources[0].name.replace(".", "_"))
         cpp = sources[0].suffix == ".cpp"
-        compiler = ("g++", "-std=c++17") if cpp else ("gcc", "-std=gnu99")
+        compiler = (TOOLS.cpp, "-std=c++17") if cpp else (TOOLS.c, "-std=gnu99")
         run(
-            *(*compiler, "-O1", "-g", *STRICT, *flags, f"-I{INCLUDE}", *sources, "-o", program),
-            *(f"-L{library}", "-lelkapi", "-lpthread", f"-Wl,-rpath,{library}"),
+            *(*compiler, "-O1", "-g", *STRICT, *flags, *TOOLS.flags),
+            *(f"-I{INCLUDE}", *sources, "-o", program, *TOOLS.libraries(library)),
         )
-        return program
+        return TOOLS.runnable(program)
 
 
 # Headers
@@ -292,6 +293,24 @@ def library_without_trace(place: Place) -> None:
     """The HTTP engine's TRACE lines, which show whole requests, are not compiled in."""
     # The module whose only lines are hexadecimal dumps of what goes over the wire.
     need(b"ureq_proto::util" not in (RELEASE / "libelkapi.so").read_bytes(), "there are TRACE lines")
+
+
+# Tools
+
+
+def tools_see(place: Place) -> None:
+    """The tool that watches this run sees mistakes, also those inside the library."""
+    program = place.compiled(ROOT / "tests/c/faulty.c")
+    for mistake, words in TOOLS.sees.items():
+        done = subprocess.run([program, mistake], env=place.env, capture_output=True, text=True, timeout=120)
+        need(
+            done.returncode != 0 and re.search(words, done.stderr),
+            f"{mistake} ends with {done.returncode} and {done.stderr!r}",
+        )
+
+
+if TOOLS.sees:
+    CHECKS["tools/see"] = tools_see
 
 
 # Programs

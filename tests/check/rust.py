@@ -1,0 +1,25 @@
+"""The Rust side: variants, fuzzing, documentation, the package."""
+
+import os
+
+from base import ROOT, check, run
+
+
+@check("cargo")
+def the_variant_for_systems_without_eventfd() -> None:
+    flags = {**os.environ, "RUSTFLAGS": "--cfg elkapi_portable"}
+    folder = ROOT / "target" / "portable"
+    run("cargo", "test", "-q", "-p", "elkapi", "--lib", "--test", "net", "--target-dir", folder, env=flags)
+
+
+@check("cargo", "rustup")
+def half_a_minute_of_fuzzing() -> None:
+    """Arbitrary bytes from a server and in a stream; `make fuzz` goes on for longer."""
+    tools = ROOT / "build" / "tools"
+    if not (tools / "bin" / "cargo-fuzz").exists():
+        run("cargo", "+nightly", "install", "-q", "cargo-fuzz", "--root", tools)
+    run("python3", "fuzz/seeds.py")
+    path = {**os.environ, "PATH": f"{tools / 'bin'}:{os.environ['PATH']}"}
+    for target in ("server_bytes", "events"):
+        limits = ["-max_total_time=30", "-timeout=20", "-verbosity=0"]
+        run("cargo", "+nightly", "fuzz", "run", target, "--", *limits, env=path)
