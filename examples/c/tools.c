@@ -23,15 +23,16 @@ int main(void) {
         printf("%s %s\n", elk_result_get(asks, CALLS "/0/function/name", NULL), arguments);
         const char *outcome = "{\"sky\":\"clear\",\"celsius\":-4}";
 
-        /* Its calls go back as they came, and what the function gave as a text, quoted. */
+        /* The call goes back as it came, and what the function gave as a text, quoted. Of several calls
+         * this answers the first alone. */
         char request[8192], quoted_id[256], quoted_outcome[256];
         elk_json_quote(quoted_id, sizeof quoted_id, id, ELK_NUL);
         elk_json_quote(quoted_outcome, sizeof quoted_outcome, outcome, ELK_NUL);
         int length = snprintf(request, sizeof request,
                               "{\"tools\":" TOOLS ",\"messages\":[" QUESTION ","
-                              "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":%s},"
+                              "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[%s]},"
                               "{\"role\":\"tool\",\"tool_call_id\":%s,\"content\":%s}]}",
-                              elk_result_get(asks, CALLS, NULL), quoted_id, quoted_outcome);
+                              elk_result_get(asks, CALLS "/0", NULL), quoted_id, quoted_outcome);
         if (length >= (int)sizeof request) return fprintf(stderr, "The calls are too long.\n"), 1;
         answer = elk_chat_completions(client, request, (size_t)length, NULL);
     }
