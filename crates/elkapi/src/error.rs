@@ -648,7 +648,8 @@ impl Error {
         let mut text = facts.detail.clone();
         if facts.message != facts.detail && !facts.message.trim().is_empty() {
             text.push_str(": ");
-            text.push_str(facts.message.trim());
+            // One line, whatever a page or a terminal's control characters would make of it.
+            text.push_str(&facts.message.trim().replace(char::is_control, " "));
         }
         if !text.ends_with(['.', '!', '?', '。']) {
             text.push('.');
@@ -656,6 +657,9 @@ impl Error {
         let advice = match (facts.hint, facts.limit) {
             (Some("quota"), _) => Kind::Quota.advice(),
             (_, Some(Limit::Connect)) => Kind::Connection.advice(),
+            (_, None) if facts.kind == Kind::Timeout => {
+                "A server gave up waiting; ask for a stream instead, whose first bytes come soon."
+            }
             _ => facts.kind.advice(),
         };
         text.push(' ');
