@@ -51,7 +51,7 @@ test-c: library simulator $(VENV)/.ready ## the C and C++ interfaces, and that t
 	@cargo run -q -p elkapi-headers -- --verify
 	@$(PYTHON) tests/c/run.py
 
-test-python: python-module simulator ## the Python package
+test-python: library python-module simulator ## the Python package
 	@$(PYTHON) -m pytest -q tests/python
 	@$(PYTHON) -m mypy.stubtest elkapi --allowlist tests/python/stubtest-allow.txt $(QUIET)
 

@@ -33,6 +33,7 @@ from elkapi._elkapi import (
     ToolCall,
     Usage,
     __version__,
+    image_part,
 )
 from elkapi._errors import (
     APIConnectionError,
@@ -103,4 +104,5 @@ __all__ = [
     "UnprocessableEntityError",
     "Usage",
     "__version__",
+    "image_part",
 ]

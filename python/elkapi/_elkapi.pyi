@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Never, Self, TypeAlias, final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 __version__: str
 
@@ -694,6 +694,24 @@ class Headers:
         """All lines as pairs of name and value, in order."""
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
+
+def image_part(
+    picture: str | os.PathLike[str] | Buffer | Image, *, detail: str | None = None, media_type: str | None = None
+) -> dict[str, Any]:
+    """A picture as a part of a message's content: a plain dict.
+
+    `picture`: the path of a file, the bytes of one, a picture of an answer, or an address that begins
+    with `https:`, `http:` or `data:` and is passed on as it is. The media type is told by the bytes;
+    `media_type` is used where they do not tell. `detail`: `"low"`, `"high"` or `"auto"`, for models that
+    know it.
+
+    Raises `FileError` (also an `OSError`) when the file cannot be read, `InvalidArgumentError` when it is
+    no picture or too large for a request, and `TypeError` for a wrong type.
+
+        picture = elkapi.image_part(answer.images[0])
+        question = {"type": "text", "text": "What is on it?"}
+        client.chat_completions({"messages": [{"role": "user", "content": [question, picture]}]})
+    """
 
 def unpickle_client(given: list[dict[str, Any]]) -> Client:
     """A client out of a pickle."""

@@ -119,15 +119,16 @@ Answering = Callable[..., elkapi.Client]
 
 @pytest.fixture
 def answering() -> Iterator[Answering]:
-    """A client whose every call is answered by these bytes, with status 200, as JSON or as that type."""
+    """A client whose every call is answered by these bytes, as JSON or as that type, with that status."""
     servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
 
-    def make(body: bytes, media_type: str = "application/json") -> elkapi.Client:
+    def make(body: bytes, media_type: str = "application/json", status: int = 200) -> elkapi.Client:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
-                self.send_response(200)
-                self.send_header("Content-Type", media_type)
+                self.send_response(status)
+                if media_type:
+                    self.send_header("Content-Type", media_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.send_header("X-Twice", "one")
                 self.send_header("X-Twice", "two")
@@ -142,7 +143,7 @@ def answering() -> Iterator[Answering]:
         thread.start()
         servers.append((server, thread))
         base_url = f"http://127.0.0.1:{server.server_port}/v1"
-        return elkapi.Client(base_url=base_url, api_key=KEY, environment=False, timeout=30)
+        return elkapi.Client(base_url=base_url, api_key=KEY, environment=False, timeout=30, max_retries=0)
 
     yield make
     for server, thread in servers:

@@ -1,5 +1,6 @@
 """Answers: known members by getter, all by name and key, nothing lost."""
 
+import base64
 import copy
 import json
 from pathlib import Path
@@ -301,6 +302,16 @@ def test_pictures_are_bytes_that_can_be_saved_and_shown(client: elkapi.Client, t
     match picture:
         case elkapi.Image("image/png", matched):
             assert matched is data
+
+
+def test_a_picture_is_shown_by_its_own_media_type(answering: Answering) -> None:
+    for data, media_type in ((b"\xff\xd8\xff\xe0", "image/jpeg"), (b"RIFF....WEBP", "image/webp")):
+        url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+        (picture,) = ask(answering, reply(json.dumps({"content": f"![a]({url})"}))).images
+        bundle = picture._repr_mimebundle_()
+        assert bundle == {"text/plain": repr(picture), media_type: data}
+        assert picture._repr_png_() is None
+        assert picture._repr_jpeg_() == (data if media_type == "image/jpeg" else None)
 
 
 def test_a_remote_picture_has_an_address_and_no_bytes(answering: Answering) -> None:

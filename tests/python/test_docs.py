@@ -20,8 +20,10 @@ EXAMPLES = sorted((ROOT / "examples" / "python").glob("*.py"))
 
 
 def _stub_docs() -> Iterator[tuple[str, str | None]]:
-    """Dotted names of the stub's classes, methods and properties, with their docstrings."""
+    """Dotted names of the stub's functions, classes, methods and properties, with their docstrings."""
     for node in ast.parse(STUB.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and hasattr(elkapi, node.name):
+            yield node.name, ast.get_docstring(node)
         if isinstance(node, ast.ClassDef):
             yield node.name, ast.get_docstring(node)
             for member in node.body:
@@ -72,6 +74,7 @@ BEGINNINGS = [
     *("Client", "Client.ask", "Client.chat_completions", "Client.models", "Client.with_options"),
     *("Client.stream", "Stream", "Chunk"),
     *("Completion", "Document", "Image", "ImageOptions", "Timeout", "Error", "elkapi"),
+    *("image_part",),
 ]
 
 

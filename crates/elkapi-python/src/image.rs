@@ -1,12 +1,15 @@
-//! A picture of an answer, with one `bytes` object for all who look.
+//! Pictures: those of an answer, with one `bytes` object for all who look, and those to be sent.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use elkapi::{Completion as Answered, Error, Kind};
+use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
-use std::path::PathBuf;
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
-use crate::failure::{raised, refused};
+use crate::failure::{raised, refused, type_name, wrong_type};
 
 /// A picture of an answer, embedded or remote.
 ///
@@ -161,4 +164,100 @@ impl Image {
         let parts = (&image.source, &image.media_type, &image.url, image.bytes(slf.py()));
         (slf.get_type(), parts).into_pyobject(slf.py())
     }
+}
+
+/// A picture as a part of a message's content: a plain dict.
+///
+/// `picture`: the path of a file, the bytes of one, a picture of an answer, or an address that begins
+/// with `https:`, `http:` or `data:` and is passed on as it is. The media type is told by the bytes;
+/// `media_type` is used where they do not tell. `detail`: `"low"`, `"high"` or `"auto"`, for models that
+/// know it.
+///
+/// Raises `FileError` (also an `OSError`) when the file cannot be read, `InvalidArgumentError` when it is
+/// no picture or too large for a request, and `TypeError` for a wrong type.
+///
+///     picture = elkapi.image_part(answer.images[0])
+///     question = {"type": "text", "text": "What is on it?"}
+///     client.chat_completions({"messages": [{"role": "user", "content": [question, picture]}]})
+#[pyfunction]
+#[pyo3(signature = (picture, *, detail=None, media_type=None))]
+pub fn image_part<'py>(
+    py: Python<'py>,
+    picture: &Bound<'py, PyAny>,
+    detail: Option<&Bound<'py, PyAny>>,
+    media_type: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let media_type = text_of(media_type, "media_type")?;
+    let address = PyDict::new(py);
+    address.set_item("url", address_of(picture, media_type.as_deref())?)?;
+    if let Some(detail) = text_of(detail, "detail")? {
+        address.set_item("detail", detail)?;
+    }
+    let part = PyDict::new(py);
+    part.set_item("type", "image_url")?;
+    part.set_item("image_url", address)?;
+    Ok(part)
+}
+
+fn text_of(value: Option<&Bound<'_, PyAny>>, name: &str) -> PyResult<Option<String>> {
+    let Some(value) = value else { return Ok(None) };
+    match value.cast::<PyString>() {
+        Ok(text) => Ok(Some(text.to_str()?.to_owned())),
+        Err(_) => wrong_type(format!("{name} must be str, not {}", type_name(value))),
+    }
+}
+
+/// Where the gateway finds the picture: most often in the address itself.
+fn address_of(picture: &Bound<'_, PyAny>, media_type: Option<&str>) -> PyResult<String> {
+    let py = picture.py();
+    let embedded = |bytes: &[u8]| {
+        let url = py.detach(|| elkapi::data_url(bytes, media_type));
+        url.map_err(|error| raised(py, &error))
+    };
+    if let Ok(text) = picture.cast::<PyString>()
+        && let Ok(text) = text.to_str()
+        && is_address(text)
+    {
+        return Ok(text.to_owned());
+    }
+    if let Ok(image) = picture.cast::<Image>() {
+        let image = image.get();
+        return match (image.bytes(py), &image.url) {
+            (Some(bytes), _) => embedded(bytes.as_bytes(py)),
+            (None, Some(url)) => Ok(url.clone()),
+            (None, None) => embedded(&[]),
+        };
+    }
+    if let Ok(bytes) = picture.cast::<PyBytes>() {
+        return embedded(bytes.as_bytes());
+    }
+    if let Ok(buffer) = PyBuffer::<u8>::get(picture) {
+        return embedded(&buffer.to_vec(py)?);
+    }
+    let Ok(path) = picture.extract::<PathBuf>() else {
+        return wrong_type(format!(
+            "picture must be a path, bytes, elkapi.Image or an address, not {}",
+            type_name(picture)
+        ));
+    };
+    let bytes = py.detach(|| content(&path)).map_err(|error| raised(py, &error))?;
+    embedded(&bytes)
+}
+
+fn is_address(text: &str) -> bool {
+    let begins =
+        |scheme: &str| text.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
+    begins("data:") || begins("https://") || begins("http://")
+}
+
+/// A file's bytes; of one that is too large for any request only as many as show it.
+fn content(path: &Path) -> Result<Vec<u8>, Error> {
+    const ENOUGH: u64 = 128 * 1024 * 1024;
+    let unreadable = |error: std::io::Error| {
+        Error::new(Kind::File, format!("The picture could not be read from {}: {error}", path.display()))
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(ENOUGH).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
 }

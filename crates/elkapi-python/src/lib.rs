@@ -28,7 +28,7 @@ mod _elkapi {
     #[pymodule_export]
     use crate::headers::Headers;
     #[pymodule_export]
-    use crate::image::Image;
+    use crate::image::{Image, image_part};
     #[pymodule_export]
     use crate::interrupt::Cancel;
     #[pymodule_export]
