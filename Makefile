@@ -83,10 +83,10 @@ bench-cancel: library simulator ## how long a cancelled call takes to return, in
 bench-stream: library simulator ## bursts of events, their age, and the memory of a large one
 	@python3 bench/stream.py
 
-fuzz: ## arbitrary bytes from a server and in a stream, for MINUTES (10) each; needs a nightly compiler
+fuzz: ## arbitrary bytes from a server, in a stream and as an answer, for MINUTES (10) each; needs a nightly compiler
 	@test -x build/tools/bin/cargo-fuzz || cargo +nightly install -q cargo-fuzz --root build/tools
 	@python3 fuzz/seeds.py
-	@for target in server_bytes events; do \
+	@for target in server_bytes events answers; do \
 		PATH="$$PWD/build/tools/bin:$$PATH" cargo +nightly fuzz run $$target -- \
 			-max_total_time=$$(($(or $(MINUTES),10) * 60)) -timeout=20 -verbosity=0 -print_final_stats=1; \
 	done

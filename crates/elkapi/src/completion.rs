@@ -70,6 +70,15 @@ impl Completion {
         }))
     }
 
+    /// Reads the answer out of a reply that was kept.
+    ///
+    /// # Errors
+    ///
+    /// Whatever a call with that reply would have ended with.
+    pub fn of_reply(reply: Reply) -> Result<Completion, Error> {
+        Completion::read(reply, Wanted::Chat, Contract::Elkapi, &Secret::of_text(""))
+    }
+
     /// Reads a reply with a 2xx status.
     pub(crate) fn read(
         reply: Reply,
