@@ -374,6 +374,20 @@ const MAX_SENT: usize = 95 * 1024 * 1024;
 ///
 /// The media type is told by the bytes; `media_type` is used where they do not tell.
 ///
+/// ```no_run
+/// # let client = elkapi::Client::new(elkapi::Config::new())?;
+/// let url = elkapi::data_url(&std::fs::read("cat.png")?, None)?;
+/// let picture = format!(r#"{{"type":"image_url","image_url":{{"url":"{url}"}}}}"#);
+/// let question = r#"{"type":"text","text":"What is on it?"}"#;
+/// let request = format!(r#"{{"messages":[{{"role":"user","content":[{question},{picture}]}}]}}"#);
+/// let answer = client.chat_completions(request, None)?;
+/// if let Some(picture) = answer.images().last() {
+///     picture.save("cat.png")?;
+///     println!("{:?}", picture.media_type());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 ///
 /// `invalid_argument` when there are no bytes, when they are no picture and no media type is given,
