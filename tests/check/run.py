@@ -12,6 +12,7 @@ import traceback
 # Each file adds its checks to the list.
 import headers  # noqa: F401
 import install  # noqa: F401
+import interface  # noqa: F401
 import network  # noqa: F401
 import rust  # noqa: F401
 import sanitize  # noqa: F401

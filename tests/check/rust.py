@@ -23,3 +23,22 @@ def half_a_minute_of_fuzzing() -> None:
     for target in ("server_bytes", "events"):
         limits = ["-max_total_time=30", "-timeout=20", "-verbosity=0"]
         run("cargo", "+nightly", "fuzz", "run", target, "--", *limits, env=path)
+
+
+@check("cargo")
+def the_documentation_of_the_crate_has_no_warning() -> None:
+    """The other crates are no libraries for Rust."""
+    run("cargo", "doc", "-q", "--no-deps", "-p", "elkapi", env={**os.environ, "RUSTDOCFLAGS": "-Dwarnings"})
+    run("cargo", "doc", "-q", "--no-deps", "--workspace", env={**os.environ, "RUSTDOCFLAGS": "-Dwarnings"})
+
+
+@check("cargo")
+def the_crate_can_be_packaged() -> None:
+    """Cargo builds what it packed; the licences and a description go with it."""
+    said = run("cargo", "package", "-p", "elkapi", "--allow-dirty", "--locked")
+    # That examples and tests stay behind is meant.
+    warnings = [line for line in said.splitlines() if "warning" in line and "is not included" not in line]
+    assert not warnings, said
+    listed = run("cargo", "package", "-p", "elkapi", "--allow-dirty", "--list").split()
+    for wanted in ("Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md", "src/lib.rs"):
+        assert wanted in listed, f"{wanted} is not in {listed}"

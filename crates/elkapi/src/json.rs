@@ -1,7 +1,7 @@
 //! JSON text with lazy views: parsed one level at a time, never re-serialised.
 //!
 //! [`Document`] checks a text once and then answers by member, index or JSON Pointer (RFC 6901);
-//! what was looked at is remembered. [`members`] gives the first level of a text for `request`.
+//! what was looked at is remembered. `members` gives the first level of a text for `request`.
 //! Numbers, escapes and unknown members stay exactly as they were written.
 
 use std::borrow::Cow;
