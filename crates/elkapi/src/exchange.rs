@@ -371,14 +371,34 @@ enum Fits {
     No,
 }
 
+/// Bytes made ready for one read: they are still in the processor's cache when they are written.
+const STEP: usize = 64 * 1024;
+
 /// Reads to the end, but not more than `limit` bytes into `out`.
-fn read_up_to(reader: impl Read, limit: u64, out: &mut Vec<u8>) -> io::Result<Fits> {
-    let read = reader.take(limit.saturating_add(1)).read_to_end(out)?;
-    if read as u64 > limit {
-        out.truncate(limit as usize);
-        return Ok(Fits::No);
+fn read_up_to(mut reader: impl Read, limit: u64, out: &mut Vec<u8>) -> io::Result<Fits> {
+    let mut length = out.len();
+    loop {
+        if out.capacity() == length {
+            out.reserve(STEP);
+        }
+        out.resize(out.capacity().min(length.saturating_add(STEP)), 0);
+        match reader.read(&mut out[length..]) {
+            Ok(0) => {
+                out.truncate(length);
+                return Ok(Fits::Yes);
+            }
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                out.truncate(length);
+                return Err(error);
+            }
+        }
+        if length as u64 > limit {
+            out.truncate(limit as usize);
+            return Ok(Fits::No);
+        }
     }
-    Ok(Fits::Yes)
 }
 
 /// What the engine's failure means: the one that the connection kept, or the engine's own.

@@ -77,9 +77,10 @@ impl Text {
         Text(own)
     }
 
-    fn push(&mut self, more: &str) {
+    /// Adds the text of a JSON string.
+    fn push_json(&mut self, more: &str) {
         self.0.pop();
-        self.0.push_str(more);
+        json::unescape_into(more, &mut self.0);
         self.0.push('\0');
     }
 
@@ -114,23 +115,21 @@ impl Fold {
     pub fn absorb(&mut self, chunk: &str) -> Option<Held> {
         let mut held = Held::default();
         self.added = Added::Nothing;
-        let is_object = json::each_member(chunk, &mut |name, value| {
-            let value = value.get();
-            match name.as_ref() {
-                "choices" => {
-                    json::each_item(value, &mut |choice| self.absorb_choice(choice.get()));
-                }
-                "usage" => {
-                    if Type::of(value) != Type::Null {
-                        let usage = self.usage.get_or_insert_default();
-                        usage.clear();
-                        usage.push_str(value);
-                    }
-                }
-                "error" if Type::of(value) != Type::Null => held.error = true,
-                "success" if value == "false" => held.error = true,
-                _ => self.absorb_root(&name, value),
+        let chunk = json::walkable(chunk)?;
+        let is_object = json::each_member(chunk, &mut |name, value| match name.as_ref() {
+            "choices" => {
+                json::each_item(value, &mut |choice| self.absorb_choice(choice));
             }
+            "usage" => {
+                if Type::of(value) != Type::Null {
+                    let usage = self.usage.get_or_insert_default();
+                    usage.clear();
+                    usage.push_str(value);
+                }
+            }
+            "error" if Type::of(value) != Type::Null => held.error = true,
+            "success" if value == "false" => held.error = true,
+            _ => self.absorb_root(&name, value),
         });
         is_object.then_some(held)
     }
@@ -151,7 +150,7 @@ impl Fold {
         let mut index = None;
         json::each_member(choice, &mut |name, value| {
             if name == "index" {
-                index = value.get().parse().ok();
+                index = value.parse().ok();
             }
         });
         let index = index.unwrap_or(0);
@@ -166,13 +165,11 @@ impl Fold {
         let known = &mut self.choices[place];
         let mut added = Added::Nothing;
         json::each_member(choice, &mut |name, value| {
-            let value = value.get();
             match name.as_ref() {
                 "index" => {}
                 // A whole reply to a stream request has a message instead of a delta.
                 "delta" | "message" => {
                     json::each_member(value, &mut |name, value| {
-                        let value = value.get();
                         if name == "content" {
                             added = known.content.absorb(place, value);
                         } else {
@@ -300,14 +297,15 @@ impl Content {
                     added
                 }
                 Content::None => {
-                    let text = Text::new(&json::unescape(value));
+                    let mut text = Text::new("");
+                    text.push_json(value);
                     let range = 0..text.len();
                     *self = Content::Text(text);
                     Added::Tail(place, range)
                 }
                 Content::Text(text) => {
                     let before = text.len();
-                    text.push(&json::unescape(value));
+                    text.push_json(value);
                     Added::Tail(place, before..text.len())
                 }
             },
@@ -320,7 +318,7 @@ impl Content {
                 };
                 let mut added = String::new();
                 json::each_item(value, &mut |part| {
-                    let part = Merged::of(part.get());
+                    let part = Merged::of(part);
                     if let Merged::Object(members) = &part
                         && let Some((_, Merged::Text(text))) = members.iter().find(|(name, _)| name == "text")
                     {
@@ -349,13 +347,13 @@ impl Merged {
             Type::String => Merged::Text(json::unescape(value).into_owned()),
             Type::Array => {
                 let mut list = Vec::new();
-                json::each_item(value, &mut |item| list.push(Merged::of(item.get())));
+                json::each_item(value, &mut |item| list.push(Merged::of(item)));
                 Merged::List(list)
             }
             Type::Object => {
                 let mut members = Vec::new();
                 json::each_member(value, &mut |name, value| {
-                    members.push((name.into_owned(), Merged::of(value.get())));
+                    members.push((name.into_owned(), Merged::of(value)));
                 });
                 Merged::Object(members)
             }
@@ -367,22 +365,21 @@ impl Merged {
         match (&mut *self, Type::of(value)) {
             (_, Type::Null) => {}
             (Merged::Text(text), Type::String) => {
-                let more = json::unescape(value);
                 if !NAMES.contains(&name) {
-                    text.push_str(&more);
-                } else if !more.is_empty() {
+                    json::unescape_into(value, text);
+                } else if value != "\"\"" {
                     text.clear();
-                    text.push_str(&more);
+                    json::unescape_into(value, text);
                 }
             }
             (Merged::Object(members), Type::Object) => {
-                json::each_member(value, &mut |name, value| merge_member(members, &name, value.get()));
+                json::each_member(value, &mut |name, value| merge_member(members, &name, value));
             }
             (Merged::List(list), Type::Array) if name == "tool_calls" => {
-                json::each_item(value, &mut |call| merge_tool_call(list, call.get()));
+                json::each_item(value, &mut |call| merge_tool_call(list, call));
             }
             (Merged::List(list), Type::Array) => {
-                json::each_item(value, &mut |item| list.push(Merged::of(item.get())));
+                json::each_item(value, &mut |item| list.push(Merged::of(item)));
             }
             _ => *self = Merged::of(value),
         }
@@ -426,7 +423,7 @@ fn merge_member(members: &mut Vec<(String, Merged)>, name: &str, value: &str) {
         Some((_, known)) => known.merge(name, value),
         None if name == "tool_calls" && Type::of(value) == Type::Array => {
             let mut list = Vec::new();
-            json::each_item(value, &mut |call| merge_tool_call(&mut list, call.get()));
+            json::each_item(value, &mut |call| merge_tool_call(&mut list, call));
             members.push((name.to_owned(), Merged::List(list)));
         }
         None => members.push((name.to_owned(), Merged::of(value))),

@@ -4,18 +4,22 @@
 //! what was looked at is remembered. `members` gives the first level of a text for `request`.
 //! Numbers, escapes and unknown members stay exactly as they were written.
 
+mod scan;
+mod text;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::reply::Reply;
+use scan::{Long, Walk};
 
-/// How deep a reply may nest; deeper ones are refused instead of walked.
-pub const MAX_DEPTH: usize = 512;
+pub use scan::MAX_DEPTH;
+pub use text::quote;
+pub(crate) use text::{unescape, unescape_into};
 
 /// The seven things a place in a document can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +79,11 @@ impl fmt::Display for NotJson {
     }
 }
 
-/// Where a document's bytes live.
+/// Where a document's text lives.
 #[derive(Clone, Debug)]
 enum Source {
-    /// In a reply; the range leaves out a byte order mark and surrounding white space.
-    Reply(Reply, Range<usize>),
+    /// In a reply, from that byte on: a byte order mark is left out.
+    Reply(Reply, usize),
     /// In a text of its own.
     Own(Arc<str>),
 }
@@ -89,6 +93,7 @@ enum Source {
 pub struct Document {
     source: Source,
     root: Node,
+    long: Long,
 }
 
 #[derive(Debug)]
@@ -102,40 +107,48 @@ struct Node {
 enum Children {
     None,
     Items(Vec<Node>),
-    Members(Vec<(String, Node)>),
+    Members(Vec<(Name, Node)>),
+}
+
+/// A member's name.
+#[derive(Debug)]
+enum Name {
+    /// As it stands in the text.
+    Plain(Range<usize>),
+    /// With its escapes undone.
+    Unescaped(Box<str>),
 }
 
 impl Document {
     /// Reads the reply's body. A byte order mark and white space around the text are left out;
     /// bytes that are not UTF-8 become U+FFFD in the views and stay in the reply.
     pub fn of_reply(reply: &Reply) -> Result<Document, NotJson> {
-        let bytes = reply.body();
-        let start = if bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-        match std::str::from_utf8(&bytes[start..]) {
-            Ok(text) => {
-                let root = check(text)?;
-                let range = start..bytes.len();
-                Ok(Document { source: Source::Reply(reply.clone(), range), root })
-            }
-            Err(_) => Document::of_text(String::from_utf8_lossy(&bytes[start..]).as_ref()),
-        }
+        let Some(text) = reply.text() else {
+            let bytes = reply.body();
+            let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+            return Document::of_text(&String::from_utf8_lossy(bytes));
+        };
+        let start = if text.starts_with('\u{FEFF}') { 3 } else { 0 };
+        let (root, long) = check(&text[start..])?;
+        Ok(Document { source: Source::Reply(reply.clone(), start), root, long })
     }
 
     /// Reads a text of its own.
     pub fn of_text(text: &str) -> Result<Document, NotJson> {
-        let root = check(text)?;
-        Ok(Document { source: Source::Own(Arc::from(text)), root })
+        let (root, long) = check(text)?;
+        Ok(Document { source: Source::Own(Arc::from(text)), root, long })
     }
 
     /// `{}`
     pub(crate) fn empty() -> Document {
-        Document { source: Source::Own(Arc::from("{}")), root: Node::new(0, "{}") }
+        let root = Node::new("{}", 0..2);
+        Document { source: Source::Own(Arc::from("{}")), root, long: Long::default() }
     }
 
-    fn bytes(&self) -> &[u8] {
+    fn text(&self) -> &str {
         match &self.source {
-            Source::Reply(reply, range) => &reply.body()[range.clone()],
-            Source::Own(text) => text.as_bytes(),
+            Source::Reply(reply, start) => &reply.text().unwrap_or_default()[*start..],
+            Source::Own(text) => text,
         }
     }
 
@@ -171,24 +184,37 @@ impl<'a> View<'a> {
 
     /// The JSON text of this place, as written.
     pub fn raw(self) -> &'a str {
-        // The whole text was checked to be UTF-8, and values begin and end at ASCII characters.
-        std::str::from_utf8(&self.document.bytes()[self.node.range.clone()]).unwrap_or_default()
+        &self.document.text()[self.node.range.clone()]
     }
 
     fn children(self) -> &'a Children {
         self.node.children.get_or_init(|| {
-            let raw = self.raw();
-            let base = self.node.range.start;
-            let node = |value: &RawValue| Node::new(base + offset_in(raw, value.get()), value.get());
+            let text = self.document.text();
+            let walk = Walk::new(text, Some(&self.document.long));
+            let open = self.node.range.start;
             match self.node.kind {
-                Type::Array => items(raw)
-                    .map_or(Children::None, |list| Children::Items(list.into_iter().map(node).collect())),
-                Type::Object => members(raw).map_or(Children::None, |list| {
-                    Children::Members(list.into_iter().map(|(name, value)| (name, node(value))).collect())
-                }),
+                Type::Array => {
+                    let mut list = Vec::new();
+                    walk.items(open, |value| list.push(Node::new(text, value)));
+                    Children::Items(list)
+                }
+                Type::Object => {
+                    let mut list = Vec::new();
+                    walk.members(open, |name, value| {
+                        list.push((Name::new(text, name), Node::new(text, value)))
+                    });
+                    Children::Members(list)
+                }
                 _ => Children::None,
             }
         })
+    }
+
+    fn name(self, name: &'a Name) -> &'a str {
+        match name {
+            Name::Plain(range) => &self.document.text()[range.clone()],
+            Name::Unescaped(text) => text,
+        }
     }
 
     fn view(self, node: &'a Node) -> View<'a> {
@@ -199,7 +225,7 @@ impl<'a> View<'a> {
     pub fn get(self, name: &str) -> Option<View<'a>> {
         match self.children() {
             Children::Members(list) => {
-                list.iter().rev().find(|(n, _)| n == name).map(|(_, node)| self.view(node))
+                list.iter().rev().find(|(n, _)| self.name(n) == name).map(|(_, node)| self.view(node))
             }
             _ => None,
         }
@@ -229,11 +255,11 @@ impl<'a> View<'a> {
 
     /// The members of an object in their order; nothing for anything else.
     pub fn members(self) -> impl Iterator<Item = (&'a str, View<'a>)> {
-        let list: &[(String, Node)] = match self.children() {
+        let list: &'a [(Name, Node)] = match self.children() {
             Children::Members(list) => list,
             _ => &[],
         };
-        list.iter().map(move |(name, node)| (name.as_str(), self.view(node)))
+        list.iter().map(move |(name, node)| (self.name(name), self.view(node)))
     }
 
     /// Number of elements or members; 0 for anything else.
@@ -295,8 +321,19 @@ impl<'a> View<'a> {
 }
 
 impl Node {
-    fn new(start: usize, raw: &str) -> Node {
-        Node { range: start..start + raw.len(), kind: Type::of(raw), children: OnceLock::new() }
+    fn new(text: &str, range: Range<usize>) -> Node {
+        let kind = Type::of(&text[range.start..]);
+        Node { range, kind, children: OnceLock::new() }
+    }
+}
+
+impl Name {
+    /// Of a name with its quotes.
+    fn new(text: &str, quoted: Range<usize>) -> Name {
+        match unescape(&text[quoted.clone()]) {
+            Cow::Borrowed(_) => Name::Plain(quoted.start + 1..quoted.end - 1),
+            Cow::Owned(text) => Name::Unescaped(text.into()),
+        }
     }
 }
 
@@ -306,25 +343,37 @@ fn array_index(token: &str) -> Option<usize> {
     if plain { token.parse().ok() } else { None }
 }
 
-/// Where `part`, a slice of `whole`, begins in it.
-fn offset_in(whole: &str, part: &str) -> usize {
-    (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize).min(whole.len())
+fn check(text: &str) -> Result<(Node, Long), NotJson> {
+    match scan::check(text) {
+        Some(checked) => Ok((Node::new(text, checked.value), checked.long)),
+        None => Err(why_refused(text)),
+    }
 }
 
-fn check(text: &str) -> Result<Node, NotJson> {
-    let root = value(text)?;
-    if let Some(offset) = too_deep(text) {
-        let reason = format!("it nests deeper than {MAX_DEPTH} levels");
-        return Err(NotJson { offset, reason });
+/// What the scan did not like; serde_json finds the words.
+fn why_refused(text: &str) -> NotJson {
+    match serde_json::from_str::<&RawValue>(text) {
+        Err(error) => NotJson { offset: byte_offset(text, &error), reason: reason(&error) },
+        Ok(_) => NotJson {
+            offset: scan::too_deep(text).unwrap_or_default(),
+            reason: format!("it nests deeper than {MAX_DEPTH} levels"),
+        },
     }
-    Ok(Node::new(offset_in(text, root), root))
+}
+
+/// Checks that the text is one JSON value, as deep as views go, and gives it without white space around.
+pub(crate) fn walkable(text: &str) -> Option<&str> {
+    scan::check(text).map(|checked| &text[checked.value])
 }
 
 /// Checks that the text is one JSON value of any depth and gives it without white space around.
 pub(crate) fn value(text: &str) -> Result<&str, NotJson> {
-    match serde_json::from_str::<&RawValue>(text) {
-        Ok(raw) => Ok(raw.get()),
-        Err(error) => Err(NotJson { offset: byte_offset(text, &error), reason: reason(&error) }),
+    match walkable(text) {
+        Some(value) => Ok(value),
+        None => match serde_json::from_str::<&RawValue>(text) {
+            Ok(raw) => Ok(raw.get()),
+            Err(_) => Err(why_refused(text)),
+        },
     }
 }
 
@@ -357,158 +406,37 @@ fn byte_offset(text: &str, error: &serde_json::Error) -> usize {
     }
 }
 
-/// The offset at which well-formed JSON passes [`MAX_DEPTH`].
-fn too_deep(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let (mut at, mut depth) = (0, 0usize);
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => at = end_of_string(bytes, at),
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return Some(at);
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        at += 1;
-    }
-    None
-}
-
-/// The offset of the quote that closes the string which opens at `open`.
-fn end_of_string(bytes: &[u8], open: usize) -> usize {
-    let mut at = open + 1;
-    while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
-        if bytes[at + found] == b'"' {
-            return at + found;
-        }
-        at = (at + found + 2).min(bytes.len());
-    }
-    bytes.len()
-}
-
-/// The members of an object text in their order, repeated ones included; `None` for anything else.
-pub(crate) fn members(object: &str) -> Option<Vec<(String, &RawValue)>> {
+/// The members of a well-formed object text in their order, repeated ones included; `None` for
+/// anything else.
+pub(crate) fn members(object: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
     let mut list = Vec::new();
-    each_member(object, &mut |name, value| list.push((name.into_owned(), value))).then_some(list)
+    each_member(object, &mut |name, value| list.push((name, value))).then_some(list)
 }
 
-/// The elements of an array text; `None` for anything else.
-pub(crate) fn items(array: &str) -> Option<Vec<&RawValue>> {
+/// The elements of a well-formed array text; `None` for anything else.
+pub(crate) fn items(array: &str) -> Option<Vec<&str>> {
     let mut list = Vec::new();
     each_item(array, &mut |value| list.push(value)).then_some(list)
 }
 
-/// Looks at the members of an object text in their order, without keeping anything; `false` for
-/// anything else.
-pub(crate) fn each_member<'a>(object: &'a str, each: &mut dyn FnMut(Cow<'a, str>, &'a RawValue)) -> bool {
-    struct Members<'a, 'f>(&'f mut dyn FnMut(Cow<'a, str>, &'a RawValue));
-
-    impl<'de> Visitor<'de> for Members<'de, '_> {
-        type Value = ();
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-            while let Some(Name(name)) = map.next_key()? {
-                (self.0)(name, map.next_value()?);
-            }
-            Ok(())
-        }
+/// Looks at the members of a well-formed object text in their order, without keeping anything;
+/// `false` for anything else.
+pub(crate) fn each_member<'a>(object: &'a str, each: &mut dyn FnMut(Cow<'a, str>, &'a str)) -> bool {
+    let is_object = object.starts_with('{');
+    if is_object {
+        Walk::new(object, None).members(0, |name, value| each(unescape(&object[name]), &object[value]));
     }
-
-    let mut deserializer = serde_json::Deserializer::from_str(object);
-    deserializer.deserialize_map(Members(each)).and_then(|()| deserializer.end()).is_ok()
+    is_object
 }
 
-/// Looks at the elements of an array text, without keeping anything; `false` for anything else.
-pub(crate) fn each_item<'a>(array: &'a str, each: &mut dyn FnMut(&'a RawValue)) -> bool {
-    struct Items<'a, 'f>(&'f mut dyn FnMut(&'a RawValue));
-
-    impl<'de> Visitor<'de> for Items<'de, '_> {
-        type Value = ();
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("an array")
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-            while let Some(item) = seq.next_element()? {
-                (self.0)(item);
-            }
-            Ok(())
-        }
+/// Looks at the elements of a well-formed array text, without keeping anything; `false` for anything
+/// else.
+pub(crate) fn each_item<'a>(array: &'a str, each: &mut dyn FnMut(&'a str)) -> bool {
+    let is_array = array.starts_with('[');
+    if is_array {
+        Walk::new(array, None).items(0, |value| each(&array[value]));
     }
-
-    let mut deserializer = serde_json::Deserializer::from_str(array);
-    deserializer.deserialize_seq(Items(each)).and_then(|()| deserializer.end()).is_ok()
-}
-
-/// A member's name; read as bytes because serde_json refuses lone surrogates in text only.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-        impl<'de> Visitor<'de> for Bytes {
-            type Value = Name<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Name<'de>, E> {
-                Ok(Name(match std::str::from_utf8(bytes) {
-                    Ok(text) => Cow::Borrowed(text),
-                    Err(_) => Cow::Owned(text_of_wtf8(bytes)),
-                }))
-            }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(text_of_wtf8(bytes))))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_bytes(Bytes)
-    }
-}
-
-/// The text of a JSON string, quotes included in the input.
-pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
-    let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
-        return Cow::Borrowed(inner);
-    }
-    match serde_json::from_str::<String>(raw) {
-        Ok(text) => Cow::Owned(text),
-        Err(_) => serde_json::from_str::<Name>(raw).map(|name| name.0).unwrap_or_default(),
-    }
-}
-
-/// UTF-8 in which each surrogate half (three bytes) becomes one U+FFFD.
-fn text_of_wtf8(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    let mut rest = bytes;
-    loop {
-        match std::str::from_utf8(rest) {
-            Ok(valid) => {
-                text.push_str(valid);
-                return text;
-            }
-            Err(error) => {
-                let (valid, bad) = rest.split_at(error.valid_up_to());
-                text.push_str(std::str::from_utf8(valid).unwrap_or_default());
-                text.push('\u{FFFD}');
-                let surrogate = bad.len() >= 3 && bad[0] == 0xED && (0xA0..=0xBF).contains(&bad[1]);
-                rest = &bad[if surrogate { 3 } else { 1 }..];
-            }
-        }
-    }
-}
-
-/// Text as a JSON string, quotes included.
-pub fn quote(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
+    is_array
 }
 
 #[cfg(test)]

@@ -62,7 +62,14 @@ impl FromIterator<(String, String)> for Headers {
 
 /// Body bytes followed by one NUL that is not part of them, so that C can borrow them as they are.
 #[derive(Clone)]
-pub struct Body(Vec<u8>);
+pub struct Body(Content);
+
+/// UTF-8 is judged once, where the bytes come in.
+#[derive(Clone)]
+enum Content {
+    Text(String),
+    Bytes(Vec<u8>),
+}
 
 impl Body {
     /// Takes the bytes over; costs no copy when the vector has room for one more byte.
@@ -70,23 +77,38 @@ impl Body {
         // A plain push onto a full vector would double it.
         bytes.reserve_exact(1);
         bytes.push(0);
-        Body(bytes)
+        Body(match String::from_utf8(bytes) {
+            Ok(text) => Content::Text(text),
+            Err(error) => Content::Bytes(error.into_bytes()),
+        })
     }
 
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0[..self.0.len() - 1]
+        let with_nul = self.with_nul();
+        &with_nul[..with_nul.len() - 1]
+    }
+
+    /// The bytes as text, where they are UTF-8.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.0 {
+            Content::Text(text) => Some(&text[..text.len() - 1]),
+            Content::Bytes(_) => None,
+        }
     }
 
     /// The bytes with the closing NUL.
     pub fn with_nul(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Content::Text(text) => text.as_bytes(),
+            Content::Bytes(bytes) => bytes,
+        }
     }
 }
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Body({} bytes)", self.0.len() - 1)
+        write!(f, "Body({} bytes)", self.as_bytes().len())
     }
 }
 
@@ -120,6 +142,11 @@ impl Reply {
     /// Body bytes, with any content coding undone.
     pub fn body(&self) -> &[u8] {
         self.0.body.as_bytes()
+    }
+
+    /// The body as text, where it is UTF-8.
+    pub fn text(&self) -> Option<&str> {
+        self.0.body.as_text()
     }
 
     /// Body bytes with a closing NUL.

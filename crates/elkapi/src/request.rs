@@ -3,7 +3,7 @@
 //! What the caller wrote reaches the wire byte for byte; the members that the documented contract
 //! wants and the caller left out are added before the closing brace. Pure: no I/O.
 
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 use crate::error::Error;
 use crate::json::{self, Type};
@@ -130,9 +130,8 @@ impl<'a> Known<'a> {
     fn read(object: &'a str) -> Result<Known<'a>, Error> {
         let mut known = Known::default();
         for (name, value) in json::members(object).unwrap_or_default() {
-            let value: &'a str = value.get();
             let offset = value.as_ptr() as usize - object.as_ptr() as usize;
-            let (slot, wanted, example) = match name.as_str() {
+            let (slot, wanted, example) = match name.as_ref() {
                 "model" => (&mut known.model, Type::String, "\"gemini-3.1-pro-preview\""),
                 "stream" => (&mut known.stream, Type::Boolean, "false"),
                 "messages" => {
@@ -257,11 +256,11 @@ fn messages_from(contents: &str) -> String {
 }
 
 fn elements(array: &str) -> Vec<&str> {
-    json::items(array).unwrap_or_default().into_iter().map(RawValue::get).collect()
+    json::items(array).unwrap_or_default()
 }
 
-fn last<'a>(members: &[(String, &'a RawValue)], name: &str) -> Option<&'a str> {
-    members.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.get())
+fn last<'a>(members: &[(Cow<'_, str>, &'a str)], name: &str) -> Option<&'a str> {
+    members.iter().rev().find(|(n, _)| n == name).map(|(_, value)| *value)
 }
 
 fn separate(out: &mut String) {

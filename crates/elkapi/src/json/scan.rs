@@ -1,0 +1,386 @@
+//! One pass that says whether a text is JSON, and walks over text that is. Allocates nothing but a
+//! note of long strings, so that their ends need not be looked for again.
+//!
+//! What [`check`] refuses may still be JSON that nests too deep; the caller asks serde_json why.
+
+use std::ops::Range;
+
+/// How deep a reply may nest; deeper ones are refused instead of walked.
+pub const MAX_DEPTH: usize = 512;
+
+/// From this length on it pays to remember where a string ends.
+const LONG: usize = 4096;
+
+/// A text that was found to be JSON.
+pub(super) struct Checked {
+    /// The value, without white space around.
+    pub value: Range<usize>,
+    pub long: Long,
+}
+
+/// Places of long strings, quotes included, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Long(Vec<Range<usize>>);
+
+/// Checks that the text is one JSON value (RFC 8259) that nests no deeper than [`MAX_DEPTH`].
+pub(super) fn check(text: &str) -> Option<Checked> {
+    let mut scan = Scan { bytes: text.as_bytes(), at: 0, long: Long::default() };
+    scan.space();
+    let start = scan.at;
+    scan.value()?;
+    let value = start..scan.at;
+    scan.space();
+    (scan.at == text.len()).then_some(Checked { value, long: scan.long })
+}
+
+struct Scan<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    long: Long,
+}
+
+/// The containers around a place: one bit each, set for an object.
+#[derive(Default)]
+struct Around {
+    objects: [u64; MAX_DEPTH / 64],
+    depth: usize,
+}
+
+impl Around {
+    fn enter(&mut self, object: bool) -> Option<()> {
+        let word = self.objects.get_mut(self.depth / 64)?;
+        let bit = 1 << (self.depth % 64);
+        *word = if object { *word | bit } else { *word & !bit };
+        self.depth += 1;
+        Some(())
+    }
+
+    fn is_object(&self) -> bool {
+        let innermost = self.depth - 1;
+        self.objects[innermost / 64] >> (innermost % 64) & 1 == 1
+    }
+}
+
+impl Scan<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        self.at = skip_space(self.bytes, self.at);
+    }
+
+    fn take(&mut self, wanted: u8) -> Option<()> {
+        (self.peek()? == wanted).then(|| self.at += 1)
+    }
+
+    /// A value of any depth, without recursion.
+    fn value(&mut self) -> Option<()> {
+        let mut around = Around::default();
+        loop {
+            match self.peek()? {
+                open @ (b'{' | b'[') => {
+                    let object = open == b'{';
+                    around.enter(object)?;
+                    self.at += 1;
+                    self.space();
+                    if self.peek()? == open + 2 {
+                        self.at += 1;
+                        around.depth -= 1;
+                    } else {
+                        if object {
+                            self.name()?;
+                        }
+                        continue;
+                    }
+                }
+                b'"' => self.string()?,
+                b't' => self.word(b"true")?,
+                b'f' => self.word(b"false")?,
+                b'n' => self.word(b"null")?,
+                _ => self.number()?,
+            }
+            // A value has ended, and with it perhaps what is around it.
+            loop {
+                if around.depth == 0 {
+                    return Some(());
+                }
+                self.space();
+                match (around.is_object(), self.peek()?) {
+                    (object, b',') => {
+                        self.at += 1;
+                        self.space();
+                        if object {
+                            self.name()?;
+                        }
+                        break;
+                    }
+                    (true, b'}') | (false, b']') => {
+                        self.at += 1;
+                        around.depth -= 1;
+                    }
+                    _ => return None,
+                }
+            }
+        }
+    }
+
+    /// A member's name with its colon.
+    fn name(&mut self) -> Option<()> {
+        self.string()?;
+        self.space();
+        self.take(b':')?;
+        self.space();
+        Some(())
+    }
+
+    fn word(&mut self, word: &[u8]) -> Option<()> {
+        self.bytes[self.at..].starts_with(word).then(|| self.at += word.len())
+    }
+
+    fn string(&mut self) -> Option<()> {
+        let open = self.at;
+        self.take(b'"')?;
+        loop {
+            let rest = &self.bytes[self.at..];
+            let plain = memchr::memchr2(b'"', b'\\', rest)?;
+            // Without a branch per byte, so that many are looked at together.
+            if rest[..plain].iter().fold(false, |found, byte| found | (*byte < 0x20)) {
+                return None;
+            }
+            self.at += plain + 1;
+            if rest[plain] == b'"' {
+                break;
+            }
+            match self.peek()? {
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 1,
+                b'u' => {
+                    let digits = self.bytes.get(self.at + 1..self.at + 5)?;
+                    if !digits.iter().all(u8::is_ascii_hexdigit) {
+                        return None;
+                    }
+                    self.at += 5;
+                }
+                _ => return None,
+            }
+        }
+        if self.at - open >= LONG {
+            self.long.0.push(open..self.at);
+        }
+        Some(())
+    }
+
+    fn number(&mut self) -> Option<()> {
+        if self.peek()? == b'-' {
+            self.at += 1;
+        }
+        match self.peek()? {
+            b'0' => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    fn digits(&mut self) -> Option<()> {
+        let before = self.at;
+        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
+            self.at += 1;
+        }
+        (self.at > before).then_some(())
+    }
+}
+
+fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// Goes through text that [`check`] found well-formed.
+#[derive(Clone, Copy)]
+pub(super) struct Walk<'a> {
+    bytes: &'a [u8],
+    long: &'a [Range<usize>],
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(text: &'a str, long: Option<&'a Long>) -> Walk<'a> {
+        Walk { bytes: text.as_bytes(), long: long.map_or(&[], |long| &long.0) }
+    }
+
+    /// The elements of the array that opens there.
+    pub fn items(self, open: usize, mut each: impl FnMut(Range<usize>)) {
+        let mut at = skip_space(self.bytes, open + 1);
+        while self.bytes.get(at).is_some_and(|byte| *byte != b']') {
+            let end = self.end_of_value(at);
+            each(at..end);
+            at = self.skip_comma(end);
+        }
+    }
+
+    /// The members of the object that opens there: the name with its quotes, and the value.
+    pub fn members(self, open: usize, mut each: impl FnMut(Range<usize>, Range<usize>)) {
+        let mut at = skip_space(self.bytes, open + 1);
+        while self.bytes.get(at).is_some_and(|byte| *byte != b'}') {
+            let name = at..self.end_of_string(at);
+            let colon = skip_space(self.bytes, name.end);
+            let start = skip_space(self.bytes, colon + 1);
+            let end = self.end_of_value(start);
+            each(name, start..end);
+            at = self.skip_comma(end);
+        }
+    }
+
+    fn skip_comma(self, at: usize) -> usize {
+        let at = skip_space(self.bytes, at);
+        if self.bytes.get(at) == Some(&b',') { skip_space(self.bytes, at + 1) } else { at }
+    }
+
+    /// Behind the value that begins there; always further on.
+    fn end_of_value(self, start: usize) -> usize {
+        match self.bytes.get(start) {
+            Some(b'"') => self.end_of_string(start),
+            Some(b'{' | b'[') => self.end_of_container(start),
+            _ => {
+                let rest = self.bytes.get(start + 1..).unwrap_or_default();
+                let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
+                start + 1 + rest.iter().position(ends).unwrap_or(rest.len())
+            }
+        }
+    }
+
+    fn end_of_container(self, start: usize) -> usize {
+        let (mut at, mut depth) = (start, 0usize);
+        while let Some(byte) = self.bytes.get(at) {
+            match byte {
+                b'"' => {
+                    at = self.end_of_string(at);
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' if depth == 1 => return at + 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+        }
+        at
+    }
+
+    /// Behind the quote that closes the string which opens at `open`.
+    fn end_of_string(self, open: usize) -> usize {
+        if let Ok(place) = self.long.binary_search_by_key(&open, |known| known.start) {
+            return self.long[place].end;
+        }
+        let mut at = open + 1;
+        while let Some(found) = self.bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+            if self.bytes[at + found] == b'"' {
+                return at + found + 1;
+            }
+            at += found + 2;
+        }
+        self.bytes.len()
+    }
+}
+
+/// The offset at which well-formed JSON passes [`MAX_DEPTH`].
+pub(super) fn too_deep(text: &str) -> Option<usize> {
+    let walk = Walk::new(text, None);
+    let (mut at, mut depth) = (0, 0usize);
+    while let Some(byte) = walk.bytes.get(at) {
+        match byte {
+            b'"' => {
+                at = walk.end_of_string(at);
+                continue;
+            }
+            b'{' | b'[' if depth == MAX_DEPTH => return Some(at),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::value::RawValue;
+
+    fn judged_alike(text: &str) {
+        let theirs = serde_json::from_str::<&RawValue>(text).ok().map(RawValue::get);
+        let ours = check(text).map(|checked| &text[checked.value]);
+        assert_eq!(ours, theirs, "{text:?}");
+    }
+
+    #[test]
+    fn every_form_is_judged_as_serde_json_judges_it() {
+        let texts = r#"
+            {} [] "" 0 -0 -1.5e+10 1E9 01 -01 1. .5 1e 1e+ - + true false null nul tru truex [1,2] [1,] [,1]
+            {"a":1} {"a":1,} {"a"} {a:1} {"a":} {"a"1} [1}2] {"a":1] [}] {] "\u12g4" "\u123" "\ud800" "\x" "a
+            "\"" "\\" "\/\b\f\n\r\t\u00e9" [[[]]] {"a":{"b":[{}]}} 1,2 "a""b" [1]] }{ NaN Infinity --1 1.5.5 [1,,2]
+            {"a":1"b":2} {1:2} {"a":1,"a":2} ["é","絵文字👩"] [tru,] "
+        "#;
+        for text in texts.split_whitespace() {
+            judged_alike(text);
+        }
+        let spaced = [
+            " {  } ",
+            "[ 1 , 2 ]",
+            "\t{\n\"a\" :\r1 , \"b\": [ ] }\n",
+            "",
+            " ",
+            "\"a\u{1}b\"",
+            "\"a\nb\"",
+            "[1 2]",
+            "\u{a0}1",
+            "1\0",
+        ];
+        spaced.iter().for_each(|text| judged_alike(text));
+    }
+
+    #[test]
+    fn random_texts_are_judged_as_serde_json_judges_them() {
+        let alphabet = [
+            "{", "}", "[", "]", ",", ":", "\"", "\"a\"", "\\", "\\u00e9", "1", "-", "0", ".5", "e3", "true",
+            "null", " ", "\n", "é",
+        ];
+        let mut state = 7u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % below
+        };
+        for _ in 0..200_000 {
+            let text: String = (0..random(12)).map(|_| alphabet[random(alphabet.len())]).collect();
+            judged_alike(&text);
+        }
+    }
+
+    #[test]
+    fn long_strings_are_found_again_without_a_search() {
+        let long = "x".repeat(LONG);
+        let text = format!(r#"{{"a":["{long}\"",{{"b":"{long}"}}],"{long}":1}}"#);
+        let checked = check(&text).unwrap();
+        assert_eq!(checked.long.0.len(), 3);
+        let walk = |long| {
+            let mut found = Vec::new();
+            Walk::new(&text, long).members(0, |name, value| found.push((name, value)));
+            found
+        };
+        assert_eq!(walk(Some(&checked.long)), walk(None));
+        assert_eq!(walk(None).len(), 2);
+    }
+}
