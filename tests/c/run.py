@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from snippets import Snippet, snippets
 from stalls import slow_dns, stalls
 from toolchain import TOOLS
 
@@ -37,6 +38,10 @@ STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror")
 # Freed blocks in malloc's cache count as in use: without it, what is in use can be compared.
 COUNTABLE = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 STATIC = ROOT / "target" / "static"
+
+SMALLEST_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 CHECKS: dict[str, Callable[["Place"], None]] = {}
 
@@ -387,6 +392,9 @@ def compiler_of(variant: str) -> tuple[str, ...]:
 
 
 def compiled_cpp(place: Place, variant: str, *sources: str) -> Path:
+    if TOOLS.name:
+        files, flags = [ROOT / "tests/cpp" / source for source in sources], compiler_of(variant)[1:]
+        return place.compiled(*files, name=f"{files[0].stem}-{variant}", flags=(*flags, *CPP_STRICT))
     program = place.folder / f"{Path(sources[0]).stem}-{variant}"
     run(
         *(*compiler_of(variant), "-O1", "-g", *STRICT, *CPP_STRICT, f"-I{INCLUDE}"),
@@ -652,6 +660,36 @@ def examples_fit_one_screen(place: Place) -> None:
     for source in (*(ROOT / "examples/c").glob("*.c"), *(ROOT / "examples/cpp").glob("*.cpp")):
         lines = source.read_text().count("\n")
         need(lines < 60, f"{source.name} has {lines} lines")
+
+
+# Documents: tests/c/snippets.py
+
+
+def snippet(shown: Snippet) -> Callable[[Place], None]:
+    def tested(place: Place) -> None:
+        need(
+            bool(shown.prints) == shown.writes,
+            "it writes to stdout but no comment says what, or the other way round",
+        )
+        folder = Path(tempfile.mkdtemp(dir=place.folder))
+        (folder / "cat.png").write_bytes(base64.b64decode(SMALLEST_PNG))
+        source = folder / f"snippet.{shown.language}"
+        source.write_text(shown.program())
+        name = shown.name.replace(".", "_").replace(":", "_")
+        program = place.compiled(source, name=f"snippet_{name}")
+        done = subprocess.run(
+            [program], env=place.env, cwd=folder, capture_output=True, text=True, timeout=120
+        )
+        need(
+            done.returncode == 0 and not done.stderr and (shown.prints or "") in done.stdout,
+            f"ends with {done.returncode}\n{done.stdout}{done.stderr}",
+        )
+
+    return tested
+
+
+for one_snippet in snippets():
+    CHECKS[f"snippets/{one_snippet.name}"] = snippet(one_snippet)
 
 
 # Wire fixtures, through the C interface
