@@ -696,7 +696,10 @@ class Headers:
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
 def image_part(
-    picture: str | os.PathLike[str] | Buffer | Image, *, detail: str | None = None, media_type: str | None = None
+    picture: str | os.PathLike[str] | Buffer | Image,
+    *,
+    detail: str | None = None,
+    media_type: str | None = None,
 ) -> dict[str, Any]:
     """A picture as a part of a message's content: a plain dict.
 

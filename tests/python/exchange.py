@@ -199,18 +199,22 @@ def check(gateway: Gateway, name: str, fixture: Fixture, reframe: str = "") -> N
     with gateway.client(f"{reframe}/wire/{name}/v1", **_options(expect)) as client:
         if expect["outcome"] == "ok":
             answer = _call(client, fixture, seen)
+            attempts = answer.attempts
             _check_answer(answer, expect)
         else:
             assert expect["outcome"] == "error"
             with pytest.raises(elkapi.Error) as caught:
                 _call(client, fixture, seen)
             _check_error(caught.value, expect)
+            attempts = caught.value.attempts
             if seen:
                 assert caught.value.completion is not None
                 assert "".join(chunk.text for chunk in seen) == caught.value.completion.text
     if "events" in expect:
         assert len(seen) == expect["events"]
-    sent = gateway.stats()["last_request"]
+    stats = gateway.stats()
+    assert len(attempts) == stats["requests"], "every request is told as an attempt"
+    sent = stats["last_request"]
     assert sent["method"] == fixture["request"]["method"]
     for member, value in fixture["request"].get("body", {}).items():
         assert gateway.last_body()[member] == value, member
