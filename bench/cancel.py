@@ -3,33 +3,19 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-BENCH = Path(__file__).resolve().parent
-ROOT = BENCH.parent
-RELEASE = ROOT / "target" / "release"
-BUILD = ROOT / "build" / "bench"
-COUNT = int(os.environ.get("COUNT", "200"))
+from ground import BUILD, ELK, ROOT, compiled, simulator
 
 sys.path.insert(0, str(ROOT / "tests" / "c"))
-from stalls import slow_dns, stalls  # noqa: E402
+from stalls import slow_dns, stalls
+
+COUNT = int(os.environ.get("COUNT", "200"))
 
 
 def main() -> None:
-    BUILD.mkdir(parents=True, exist_ok=True)
-    program = BUILD / "cancel"
-    library = [f"-I{ROOT / 'include'}", f"-L{RELEASE}", "-lelkapi", "-lpthread", f"-Wl,-rpath,{RELEASE}"]
-    subprocess.run(["cc", "-O2", "-std=gnu11", BENCH / "c" / "cancel.c", "-o", program, *library], check=True)
+    program = compiled("cancel", *ELK, "-lpthread")
     preloaded = {**os.environ, "LD_PRELOAD": str(slow_dns(BUILD))}
-    simulator = subprocess.Popen(
-        [RELEASE / "elkapi-sim", "--until-stdin-closes", "--quiet"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert simulator.stdout is not None
-        base_url = simulator.stdout.readline().strip()
+    with simulator() as base_url:
         print(f"From the signal to the return of the call, {COUNT} times in each phase")
         print(f"{'':10}{'median µs':>12}{'99 % µs':>12}")
         with stalls(base_url.removesuffix("/v1")) as base_urls:
@@ -42,8 +28,6 @@ def main() -> None:
                 if seen != phase:
                     sys.exit(f"stopped in phase {seen}, not {phase}")
                 print(f"{phase:10}{float(median):12.1f}{float(high):12.1f}", flush=True)
-    finally:
-        simulator.communicate(timeout=10)
 
 
 if __name__ == "__main__":

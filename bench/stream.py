@@ -7,25 +7,13 @@ import statistics
 import subprocess
 import sys
 
-from run import BENCH, BUILD, PROGRAMS, RELEASE, ROOT, ROUNDS, pinned
+from ground import CURL, ELK, ROUNDS, compiled, host_and_port, pinned, simulator
 
 
 def main() -> None:
-    BUILD.mkdir(parents=True, exist_ok=True)
-    program = BUILD / "stream"
-    libraries = [*PROGRAMS["curl"], *PROGRAMS["elk"]]
-    source = BENCH / "c" / "stream.c"
-    subprocess.run(
-        ["cc", "-O2", "-std=gnu11", f"-I{ROOT / 'include'}", source, "-o", program, *libraries], check=True
-    )
-    simulator = subprocess.Popen(
-        pinned(0, RELEASE / "elkapi-sim", "--until-stdin-closes", "--quiet"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        host, port = simulator.stdout.readline().split("//")[1].split("/")[0].rsplit(":", 1)
+    program = compiled("stream", *CURL, *ELK)
+    with simulator() as base_url:
+        host, port = host_and_port(base_url)
 
         def figures(reader: str, mode: str) -> tuple[float, float]:
             command = pinned(1, program, reader, mode, host, port, 3000)
@@ -52,8 +40,6 @@ def main() -> None:
                 print(f"{reader:8}{cells[0]:12.1f}{cells[1]:12.1f}{ratios[0]:14.2f}{ratios[1]:15.2f}")
         peak, size = figures("elk", "huge")
         print(f"\nOne event of {size:.0f} MiB: peak memory {peak:.0f} MiB, {peak / size:.2f} times its size")
-    finally:
-        simulator.communicate(timeout=10)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 /* What all bench programs share: arguments, clocks, and one line of results.
- * Usage: PROGRAM HOST PORT BYTES CALLS  (BYTES: size of the answer's text; 0 = a short one) */
+ * Usage: PROGRAM HOST PORT BYTES CALLS [CA_FILE warm|resumed|cold]
+ *   BYTES: size of the answer's text; 0 = a short one
+ *   CA_FILE: speaks TLS and trusts this authority; each call on the connection that is kept, on a new
+ *   one that resumes the session of the one before, or on a new one of a client that knows no session */
 #ifndef BENCH_H
 #define BENCH_H
 #include <stdio.h>
@@ -8,10 +11,15 @@
 #include <sys/resource.h>
 #include <time.h>
 
+/* As long as gateways give them out. */
+#define KEY "sk-bench-0123456789abcdefghijklmnopqrstuvwxyz01234567"
+
 struct bench {
     const char *host, *port;
     size_t bytes;
     int calls;
+    const char *scheme, *ca_file;
+    enum { WARM, RESUMED, COLD } connections;
     double *wall;
     char body[256];
     size_t body_length;
@@ -37,14 +45,17 @@ static int by_size(const void *a, const void *b) {
 
 __attribute__((unused)) static struct bench bench_from(int argc, char **argv) {
     struct bench b = {0};
-    if (argc != 5) {
-        fprintf(stderr, "usage: %s HOST PORT BYTES CALLS\n", argv[0]);
+    if (argc != 5 && argc != 7) {
+        fprintf(stderr, "usage: %s HOST PORT BYTES CALLS [CA_FILE warm|resumed|cold]\n", argv[0]);
         exit(2);
     }
     b.host = argv[1];
     b.port = argv[2];
     b.bytes = strtoul(argv[3], NULL, 10);
     b.calls = atoi(argv[4]);
+    b.scheme = argc == 7 ? "https" : "http";
+    b.ca_file = argc == 7 ? argv[5] : NULL;
+    b.connections = argc != 7 || argv[6][0] == 'w' ? WARM : argv[6][0] == 'r' ? RESUMED : COLD;
     b.wall = calloc((size_t)b.calls, sizeof *b.wall);
     b.body_length = (size_t)snprintf(
         b.body, sizeof b.body,

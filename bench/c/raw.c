@@ -49,7 +49,7 @@ int main(int argc, char **argv) {
     raw.request = malloc(1024);
     raw.request_length = (size_t)snprintf(raw.request, 1024,
                                           "POST /v1/chat/completions HTTP/1.1\r\nHost: %s:%s\r\n"
-                                          "Authorization: Bearer sk-bench-0123456789abcdefghijklmnopqrstuvwxyz01234567\r\nContent-Type: application/json\r\n"
+                                          "Authorization: Bearer " KEY "\r\nContent-Type: application/json\r\n"
                                           "Content-Length: %zu\r\n\r\n%s",
                                           b.host, b.port, b.body_length, b.body);
     bench_run(&b, call, &raw);

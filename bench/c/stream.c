@@ -70,7 +70,7 @@ static void curl_call(void *state) {
     static char url[256];
     (void)state;
     if (curl == NULL) {
-        struct curl_slist *fields = curl_slist_append(NULL, "Authorization: Bearer sk-bench-0123456789abcdefghijklmnopqrstuvwxyz01234567");
+        struct curl_slist *fields = curl_slist_append(NULL, "Authorization: Bearer " KEY);
         fields = curl_slist_append(fields, "Content-Type: application/json");
         curl = curl_easy_init();
         snprintf(url, sizeof url, "http://%s:%s%s/chat/completions", host, port, path);
@@ -101,7 +101,7 @@ static void raw_call(void *state) {
     }
     s.length = s.done = 0;
     int length = snprintf(request, sizeof request,
-                          "POST %s/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer sk-bench-0123456789abcdefghijklmnopqrstuvwxyz01234567\r\n"
+                          "POST %s/chat/completions HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer " KEY "\r\n"
                           "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                           path, host, strlen(body), body);
     if (send(fd, request, (size_t)length, MSG_NOSIGNAL) != length) exit(1);
@@ -141,7 +141,7 @@ int main(int argc, char **argv) {
     port = argv[4];
     if (argv[2][0] == 'h') path = "/fault/huge-line-100/v1";
     snprintf(config, sizeof config,
-             "{\"base_url\":\"http://%s:%s%s\",\"api_key\":\"sk-bench-0123456789abcdefghijklmnopqrstuvwxyz01234567\",\"environment\":false}", host, port, path);
+             "{\"base_url\":\"http://%s:%s%s\",\"api_key\":\"" KEY "\",\"environment\":false}", host, port, path);
     client = elk_client_new(config, ELK_NUL);
     const char *wishes = argv[2][0] == 'b' ? "\"chunks\":1000,\"bytes\":20000" : "\"chunks\":1";
     char paced[128];
