@@ -64,7 +64,8 @@ class Snippet:
         cpp = self.language == "cpp"
         question = PICTURE if "image" in self.code else QUESTION
         before, after = [], []
-        uses = self.code
+        # What stands in a text or a comment is no use of a name.
+        uses = re.sub(r'"(?:\\.|[^"\\])*"|/\*.*?\*/|//[^\n]*', "", self.code, flags=re.S)
         for name, makes, made, given_up in reversed(CPP_GIVEN if cpp else C_GIVEN):
             known = re.search(makes, self.code)
             if not known and re.search(rf"(?<![\"./\w]){name}\b", uses):
