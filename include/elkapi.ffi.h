@@ -8,6 +8,10 @@ enum {
     ELK_DONE = 1,
     /* Nothing came in the time that the caller wanted to wait; nothing is lost. */
     ELK_PENDING = 2,
+    /* For elk_client_on_record: no attempts, those that failed, all. */
+    ELK_RECORD_NONE = 0,
+    ELK_RECORD_FAILURES = 1,
+    ELK_RECORD_ALL = 2,
     ELK_NUL = -1,
     ELK_ABI_VERSION = 0,
     /* An argument or the request text is not usable; nothing was sent. */
@@ -97,6 +101,10 @@ const elk_result *elk_client_error(const elk_client *client);
 elk_client *elk_client_with(const elk_client *client, const char *changes_json, size_t len);
 
 void elk_client_on_interrupt(elk_client *client, int32_t (*ask)(void *user), void *user);
+
+void elk_client_on_record(elk_client *client, int32_t level, void (*take)(void *user,
+                                                                          const char *json,
+                                                                          size_t len), void *user);
 
 void elk_client_free(elk_client *client);
 

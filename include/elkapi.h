@@ -64,6 +64,10 @@ enum {
     ELK_DONE = 1,
     /* Nothing came in the time that the caller wanted to wait; nothing is lost. */
     ELK_PENDING = 2,
+    /* For elk_client_on_record: no attempts, those that failed, all. */
+    ELK_RECORD_NONE = 0,
+    ELK_RECORD_FAILURES = 1,
+    ELK_RECORD_ALL = 2,
     /* An argument or the request text is not usable; nothing was sent. */
     ELK_E_INVALID_ARGUMENT = -10,
     /* The configuration is not usable; nothing was sent. */
@@ -227,6 +231,27 @@ elk_client *elk_client_with(const elk_client *client,
  * Since: 0.1
  */
 ELK_API void elk_client_on_interrupt(elk_client *client, int32_t (*ask)(void *user), void *user);
+
+/**
+ * Sets what takes the client's records: one JSON object for each attempt that has ended.
+ *
+ * A record names times, bytes, status, request id, verdict, money and token counts, where that fits
+ * under the names of OpenTelemetry's conventions for generative AI; never a body, never a key. It is
+ * handed out on the thread that called, for a stream the one that met its end, under no lock; `take`
+ * may use this library. Clients made of this one by `elk_client_with` inherit it.
+ *
+ * `level`: `ELK_RECORD_NONE`, `ELK_RECORD_FAILURES` or `ELK_RECORD_ALL`.
+ * `take`: must return, neither by `longjmp` nor by an exception; `json` is NUL-terminated and lent
+ * until it returns; NULL for none, as at first. `user`: given to `take` each time.
+ *
+ * Returns: nothing; of no effect on NULL and on a client that cannot be used.
+ * Ownership: `user` stays the caller's and must live as long as the client and those made of it.
+ * Threads: set it before other threads use the client; `take` then runs on each thread that calls.
+ * Since: 0.1
+ */
+ELK_API void elk_client_on_record(elk_client *client, int32_t level, void (*take)(void *user,
+                                                                                  const char *json,
+                                                                                  size_t len), void *user);
 
 /**
  * Gives a client up; its connections are closed when the last client that shares them is freed.

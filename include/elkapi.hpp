@@ -971,6 +971,16 @@ class client {
         elk_client_on_interrupt(client_.get(), ask, user);
     }
 
+    /// What on_record gives the records to: JSON that is lent until it returns; must not throw.
+    using recorder = void (*)(void *user, const char *json, std::size_t length) noexcept;
+
+    /// Sets what takes the records of attempts: `level` is ELK_RECORD_FAILURES or ELK_RECORD_ALL. Set it
+    /// before other threads use the client, nullptr for none; `user` must outlive the client, those made
+    /// of it by with(), and their streams.
+    void on_record(std::int32_t level, recorder take, void *user = nullptr) noexcept {
+        elk_client_on_record(client_.get(), level, take, user);
+    }
+
     /// Sends a chat request and waits for the whole answer; throws elk::error.
     [[nodiscard]] answer chat_completions(const json_text &request, const stopped_by &stop = {}) const {
         return or_throw(try_chat_completions(request, stop));

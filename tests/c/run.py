@@ -502,6 +502,11 @@ for one_phase in ("dns", "connect", "tls", "send", "wait", "read", "pause"):
         CHECKS[f"stop/{one_phase}-{one_way}"] = stop(one_phase, one_way)
 
 
+@check("record")
+def record(place: Place) -> None:
+    run(place.compiled(ROOT / "tests/c/record.c"), place.base_url, env=place.env)
+
+
 @check("stop/token")
 def token(place: Place) -> None:
     run(place.compiled(ROOT / "tests/c/token.c"), place.base_url.removesuffix("/v1"), env=place.env)

@@ -1,13 +1,13 @@
 //! The client and its calls. The core's client does the work; this one can also be broken, so that
 //! making it never fails and every call tells what is wrong.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{CString, c_char, c_void};
 use std::sync::{Arc, OnceLock};
 
-use elkapi_core::{Client, Completion, Config, Error, Interrupt, Kind};
+use elkapi_core::{Client, Completion, Config, Error, Interrupt, Kind, Level, Recorder};
 
 use crate::cancel::elk_cancel;
-use crate::ffi::{Hook, given, utf8};
+use crate::ffi::{Hook, RecordHook, given, utf8};
 use crate::panic::{outside, silence_within_boundary};
 use crate::result::elk_result;
 
@@ -136,6 +136,57 @@ impl Interrupt for Ask {
     fn ask(&self) -> bool {
         // The hook is the program's code again: panics in it, should it be Rust, are not ours.
         outside(|| self.0.call()) != 0
+    }
+}
+
+/// Sets what takes the client's records: one JSON object for each attempt that has ended.
+///
+/// A record names times, bytes, status, request id, verdict, money and token counts, where that fits
+/// under the names of OpenTelemetry's conventions for generative AI; never a body, never a key. It is
+/// handed out on the thread that called, for a stream the one that met its end, under no lock; `take`
+/// may use this library. Clients made of this one by `elk_client_with` inherit it.
+///
+/// `level`: `ELK_RECORD_NONE`, `ELK_RECORD_FAILURES` or `ELK_RECORD_ALL`.
+/// `take`: must return, neither by `longjmp` nor by an exception; `json` is NUL-terminated and lent
+/// until it returns; NULL for none, as at first. `user`: given to `take` each time.
+///
+/// Returns: nothing; of no effect on NULL and on a client that cannot be used.
+/// Ownership: `user` stays the caller's and must live as long as the client and those made of it.
+/// Threads: set it before other threads use the client; `take` then runs on each thread that calls.
+/// Since: 0.1
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn elk_client_on_record(
+    client: *mut elk_client,
+    level: i32,
+    take: Option<unsafe extern "C" fn(user: *mut c_void, json: *const c_char, len: usize)>,
+    user: *mut c_void,
+) {
+    boundary!(_defect => (); {
+        if let Some(elk_client(Ok(client))) = changed!(client) {
+            let take = take.filter(|_| level > 0).map(|take| {
+                let level = if level == 1 { Level::Failures } else { Level::All };
+                Arc::new(Taker { hook: record_hook!(take, user), level }) as Arc<dyn Recorder>
+            });
+            *client = client.with_recorder(take);
+        }
+    })
+}
+
+/// The caller's hook for records, as the core knows it.
+struct Taker {
+    hook: RecordHook,
+    level: Level,
+}
+
+impl Recorder for Taker {
+    fn take(&self, json: &str) {
+        if let Ok(json) = CString::new(json) {
+            outside(|| self.hook.call(&json));
+        }
+    }
+
+    fn level(&self) -> Level {
+        self.level
     }
 }
 

@@ -103,6 +103,41 @@ macro_rules! hook {
     };
 }
 
+/// A function of the caller that takes records, with what it wants to be given.
+pub(crate) struct RecordHook {
+    take: Take,
+    user: *mut c_void,
+}
+
+/// What takes records.
+pub(crate) type Take = unsafe extern "C" fn(user: *mut c_void, json: *const c_char, len: usize);
+
+// SAFETY: as for `Hook`.
+unsafe impl Send for RecordHook {}
+// SAFETY: as for `Hook`.
+unsafe impl Sync for RecordHook {}
+
+impl RecordHook {
+    /// See `record_hook!`.
+    pub unsafe fn new(take: Take, user: *mut c_void) -> RecordHook {
+        RecordHook { take, user }
+    }
+
+    /// Calls it with a text that has a NUL behind it.
+    pub fn call(&self, with_nul: &CStr) {
+        // SAFETY: as promised to `new`.
+        unsafe { (self.take)(self.user, with_nul.as_ptr(), with_nul.count_bytes()) }
+    }
+}
+
+/// The caller's function for records.
+macro_rules! record_hook {
+    ($take:expr, $user:expr) => {
+        // SAFETY: as for `hook!`.
+        unsafe { $crate::ffi::RecordHook::new($take, $user) }
+    };
+}
+
 /// Leaves `errno` as it is, whatever `body` does: the code that a signal handler interrupted may be
 /// about to read it.
 pub(crate) fn keeping_errno(body: impl FnOnce()) {

@@ -14,6 +14,7 @@ use crate::error::{Attempt, Billed, Error, Kind};
 use crate::exchange::{Exchange, Outgoing};
 use crate::net;
 use crate::random;
+use crate::record::{Attempted, Recorder, Recording};
 use crate::refusal;
 use crate::reply::Reply;
 use crate::request::{Contract, Mode, RequestBody};
@@ -27,7 +28,14 @@ struct Inner {
     config: Config,
     settings: Settings,
     exchange: Arc<Exchange>,
+    hooks: Hooks,
+}
+
+/// What the embedder wants to be asked and told.
+#[derive(Clone, Default)]
+struct Hooks {
     interrupt: Option<Arc<dyn Interrupt>>,
+    recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl fmt::Debug for Client {
@@ -46,7 +54,7 @@ impl Client {
         let config = config.completed();
         let settings = config.settings()?;
         let exchange = Arc::new(Exchange::new(&settings));
-        Ok(Client(Arc::new(Inner { config, settings, exchange, interrupt: None })))
+        Ok(Client(Arc::new(Inner { config, settings, exchange, hooks: Hooks::default() })))
     }
 
     /// A client with other limits, retries or header fields, over the same connections.
@@ -59,15 +67,25 @@ impl Client {
     pub fn with(&self, changes_json: &str) -> Result<Client, Error> {
         let config = self.0.config.clone().changed(Config::check_per_call(changes_json)?);
         let settings = config.settings()?;
-        let (exchange, interrupt) = (self.0.exchange.clone(), self.0.interrupt.clone());
-        Ok(Client(Arc::new(Inner { config, settings, exchange, interrupt })))
+        let (exchange, hooks) = (self.0.exchange.clone(), self.0.hooks.clone());
+        Ok(Client(Arc::new(Inner { config, settings, exchange, hooks })))
     }
 
     /// The same client over the same connections, which asks this hook when a signal interrupts a
     /// wait. Copies made by [`Client::with`] inherit it.
     pub fn with_interrupt(&self, interrupt: Option<Arc<dyn Interrupt>>) -> Client {
+        self.with_hooks(Hooks { interrupt, ..self.0.hooks.clone() })
+    }
+
+    /// The same client over the same connections, which hands a record of every attempt to this one.
+    /// Copies made by [`Client::with`] inherit it.
+    pub fn with_recorder(&self, recorder: Option<Arc<dyn Recorder>>) -> Client {
+        self.with_hooks(Hooks { recorder, ..self.0.hooks.clone() })
+    }
+
+    fn with_hooks(&self, hooks: Hooks) -> Client {
         let (config, settings) = (self.0.config.clone(), self.0.settings.clone());
-        Client(Arc::new(Inner { config, settings, exchange: self.0.exchange.clone(), interrupt }))
+        Client(Arc::new(Inner { config, settings, exchange: self.0.exchange.clone(), hooks }))
     }
 
     /// Opens a connection ahead of the first call, unless one is idle already; nothing is sent.
@@ -77,7 +95,7 @@ impl Client {
     /// As a call's, for the phases `dns`, `connect` and `tls`.
     pub fn warm_up(&self, cancel: Option<&Cancel>) -> Result<(), Error> {
         let settings = &self.0.settings;
-        let call = Call::new(&settings.unary, cancel.cloned(), self.0.interrupt.as_ref());
+        let call = Call::new(&settings.unary, cancel.cloned(), self.0.hooks.interrupt.as_ref());
         self.0.exchange.warm_up(settings, &call)
     }
 
@@ -146,8 +164,11 @@ impl Client {
         check_not_cancelled(cancel)?;
         let own = Cancel::new();
         let cancels = cancel.cloned().into_iter().chain([own.clone()]);
-        let call = Call::new(&settings.stream, cancels, self.0.interrupt.as_ref());
+        let call = Call::new(&settings.stream, cancels, self.0.hooks.interrupt.as_ref());
+        let recording =
+            self.recording(("POST", "/chat/completions"), Some(body.as_bytes()), true).map(Arc::new);
         let (client, fields, its_call) = (self.clone(), self.call_fields(), call.clone());
+        let its_recording = recording.clone();
         let open = move |attempts: &mut Vec<Attempt>, before: Option<Error>| {
             let out = Outgoing {
                 method: Method::POST,
@@ -156,16 +177,21 @@ impl Client {
                 fields: fields.clone(),
                 body: Some(body.as_bytes()),
             };
-            client.repeated(&its_call, attempts, before, || client.open(&its_call, &out))
+            let recording = its_recording.as_deref();
+            client.repeated(&its_call, recording, attempts, before, || client.open(&its_call, &out))
         };
-        Stream::open(call, own, self.terms(), Box::new(open))
+        Stream::open(call, own, self.terms(), recording, Box::new(open))
     }
 
     fn call(&self, out: &Outgoing, wanted: Wanted, cancel: Option<&Cancel>) -> Result<Completion, Error> {
         check_not_cancelled(cancel)?;
-        let call = Call::new(&self.0.settings.unary, cancel.cloned(), self.0.interrupt.as_ref());
+        let call = Call::new(&self.0.settings.unary, cancel.cloned(), self.0.hooks.interrupt.as_ref());
         let mut attempts = Vec::new();
-        let answer = self.repeated(&call, &mut attempts, None, || self.attempt(&call, out, wanted))?;
+        let method = if out.method == Method::GET { "GET" } else { "POST" };
+        let recording = self.recording((method, out.path), out.body, false);
+        let recording = recording.as_ref();
+        let once = || self.attempt(&call, out, wanted);
+        let answer = self.repeated(&call, recording, &mut attempts, None, once)?;
         Ok(answer.with_call(attempts, call.elapsed_ms()))
     }
 
@@ -174,6 +200,7 @@ impl Client {
     fn repeated<T: Reached>(
         &self,
         call: &Arc<Call>,
+        recording: Option<&Recording>,
         attempts: &mut Vec<Attempt>,
         before: Option<Error>,
         mut once: impl FnMut() -> Result<T, Error>,
@@ -189,9 +216,17 @@ impl Client {
                     return Err(self.told(stopped.with_billed(error.billed()), call, attempts));
                 }
             }
-            let before = call.elapsed_ms();
+            let began = Instant::now();
             let outcome = once();
-            attempts.push(attempt_of(&outcome, call.elapsed_ms() - before));
+            let took = began.elapsed();
+            attempts.push(attempt_of(&outcome, took.as_millis() as u64));
+            let (answer, error) = (outcome.as_ref().ok().and_then(Reached::answer), outcome.as_ref().err());
+            if let Some(recording) = recording
+                && (answer.is_some() || error.is_some())
+            {
+                let number = attempts.len() - 1;
+                recording.take(call, Attempted { number, took, first_chunk: None, answer, error });
+            }
             match outcome {
                 Ok(reached) => return Ok(reached),
                 Err(error) => ended = Some(error.with_traffic(call.sent(), call.received())),
@@ -203,6 +238,17 @@ impl Client {
     fn told(&self, error: Error, call: &Call, attempts: &[Attempt]) -> Error {
         let error = error.with_attempts(attempts.to_vec()).with_elapsed_ms(call.elapsed_ms());
         error.without(|text| self.0.settings.key.cut_from(text))
+    }
+
+    /// Only where somebody takes records.
+    fn recording(
+        &self,
+        target: (&'static str, &str),
+        body: Option<&[u8]>,
+        streams: bool,
+    ) -> Option<Recording> {
+        let recorder = self.0.hooks.recorder.as_ref()?;
+        Some(Recording::new(recorder, &self.0.settings, target, body, streams))
     }
 
     fn terms(&self) -> Terms {
@@ -228,7 +274,7 @@ impl Client {
         if success && wanted == Wanted::Chat && incoming.is_event_stream() {
             // A stream although none was asked for: it is read to its end.
             let (head, events) = incoming.into_events();
-            let opened = Opened { head, source: Source::Events(events) };
+            let opened = Opened { began: Instant::now(), head, source: Source::Events(events) };
             let (answer, error) = Stream::over(call.clone(), Cancel::new(), self.terms(), opened).finish();
             return error.map_or(Ok(answer), Err);
         }
@@ -243,10 +289,11 @@ impl Client {
     /// One attempt at a stream. The status decides, not the media type: gateways refuse with both.
     fn open(&self, call: &Arc<Call>, out: &Outgoing) -> Result<Opened, Error> {
         let settings = &self.0.settings;
+        let began = Instant::now();
         let incoming = self.0.exchange.send(settings, call, out)?;
         if is_success(incoming.status()) && incoming.is_event_stream() {
             let (head, events) = incoming.into_events();
-            return Ok(Opened { head, source: Source::Events(events) });
+            return Ok(Opened { began, head, source: Source::Events(events) });
         }
         let success = is_success(incoming.status());
         let reply = incoming.into_reply(settings.max_body_bytes)?;
@@ -254,7 +301,7 @@ impl Client {
             return Err(refusal::of_status(reply, settings.contract, &settings.key));
         }
         let whole = Completion::read(reply, Wanted::Chat, settings.contract, &settings.key)?;
-        Ok(Opened { head: whole.reply().clone(), source: Source::Whole(whole) })
+        Ok(Opened { began, head: whole.reply().clone(), source: Source::Whole(whole) })
     }
 }
 
@@ -274,17 +321,28 @@ fn check_not_cancelled(cancel: Option<&Cancel>) -> Result<(), Error> {
 /// What an attempt that succeeded has reached.
 trait Reached {
     fn head(&self) -> &Reply;
+
+    /// The answer, where it is here already.
+    fn answer(&self) -> Option<&Completion>;
 }
 
 impl Reached for Completion {
     fn head(&self) -> &Reply {
         self.reply()
     }
+
+    fn answer(&self) -> Option<&Completion> {
+        Some(self)
+    }
 }
 
 impl Reached for Opened {
     fn head(&self) -> &Reply {
         &self.head
+    }
+
+    fn answer(&self) -> Option<&Completion> {
+        None
     }
 }
 

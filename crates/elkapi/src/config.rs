@@ -588,7 +588,7 @@ impl BaseUrl {
     }
 
     /// Host, port, and whether they are reached by TLS.
-    fn target(&self) -> (String, u16, bool) {
+    pub fn target(&self) -> (String, u16, bool) {
         // It was parsed when it was made.
         let uri = self.0.parse::<Uri>().unwrap_or_default();
         let https = uri.scheme_str() != Some("http");

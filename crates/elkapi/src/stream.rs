@@ -15,6 +15,7 @@ use crate::error::{Attempt, Billed, Error, Kind, Verdict};
 use crate::exchange::{Events, Received};
 use crate::fold::Fold;
 use crate::json::{Document, NotJson};
+use crate::record::{Attempted, Recording};
 use crate::refusal;
 use crate::reply::Reply;
 use crate::secret::Secret;
@@ -27,6 +28,8 @@ const DRAIN_BYTES: usize = 64 * 1024;
 
 /// A reply to a stream request whose status says success.
 pub(crate) struct Opened {
+    /// When the attempt began.
+    pub began: Instant,
     /// Status and header fields.
     pub head: Reply,
     pub source: Source,
@@ -87,6 +90,12 @@ pub struct Stream {
     verdict: Option<Verdict>,
     failure: Option<Error>,
     whole: Option<Completion>,
+    /// Told of each attempt, where somebody takes records.
+    recording: Option<Arc<Recording>>,
+    /// The present attempt was.
+    is_recorded: bool,
+    began: Instant,
+    first_chunk: Option<Duration>,
 }
 
 impl fmt::Debug for Stream {
@@ -132,12 +141,16 @@ impl Stream {
         call: Arc<Call>,
         cancel: Cancel,
         terms: Terms,
+        recording: Option<Arc<Recording>>,
         mut open: Open,
     ) -> Result<Stream, Error> {
         let mut attempts = Vec::new();
         let opened = open(&mut attempts, None)?;
-        let stream = Stream::over(call, cancel, terms, opened);
-        Ok(Stream { open: Some(open), attempts, ..stream })
+        let mut stream = Stream::over(call, cancel, terms, opened);
+        stream.open = Some(open);
+        stream.attempts = attempts;
+        stream.recording = recording;
+        Ok(stream)
     }
 
     /// A stream over a reply that is there.
@@ -162,6 +175,10 @@ impl Stream {
             verdict: None,
             failure: None,
             whole: None,
+            recording: None,
+            is_recorded: false,
+            began: opened.began,
+            first_chunk: None,
         }
     }
 
@@ -290,6 +307,25 @@ impl Stream {
         self.source = None;
         self.open = None;
         self.verdict.get_or_insert(Verdict::Cancelled);
+        self.record(None);
+    }
+
+    /// Hands out the record of the present attempt, once.
+    fn record(&mut self, error: Option<&Error>) {
+        let Some(recording) = &self.recording else { return };
+        if self.is_recorded || self.generation != fork::generation() {
+            return;
+        }
+        self.is_recorded = true;
+        let answer = self.completion();
+        let attempted = Attempted {
+            number: self.attempts.len().saturating_sub(1),
+            took: self.began.elapsed(),
+            first_chunk: self.first_chunk,
+            answer: Some(&answer),
+            error,
+        };
+        recording.take(&self.call, attempted);
     }
 
     /// Takes the next event out of what is here; `None` when more bytes are needed, or when the end is
@@ -396,6 +432,9 @@ impl Stream {
 
     fn handed_out(&mut self) {
         self.has_chunk = true;
+        if self.events == 0 {
+            self.first_chunk = Some(self.began.elapsed());
+        }
         self.events += 1;
         self.open = None;
     }
@@ -417,8 +456,11 @@ impl Stream {
             last.kind = Some(error.kind());
         }
         self.source = None;
+        self.record(Some(&error));
         match open(&mut self.attempts, Some(error)) {
             Ok(opened) => {
+                self.began = opened.began;
+                self.is_recorded = false;
                 self.head = opened.head;
                 self.source = Some(opened.source);
                 self.decoder = Decoder::new(self.terms.max_event_bytes);
@@ -469,6 +511,7 @@ impl Stream {
         self.verdict = Some(verdict);
         self.source = None;
         self.open = None;
+        self.record(None);
     }
 
     /// Reads what follows the end of the events, so that the connection can be used again; as long as
@@ -539,6 +582,13 @@ impl Stream {
             .without(|text| self.terms.key.cut_from(text));
         self.verdict = Some(error.verdict());
         self.failure = Some(error.clone());
+        self.record(Some(&error));
         error
+    }
+}
+impl Drop for Stream {
+    /// One that is dropped was left: its attempt has ended here.
+    fn drop(&mut self) {
+        self.close();
     }
 }

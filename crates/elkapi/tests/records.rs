@@ -1,0 +1,123 @@
+//! Records: one for each attempt that has ended, with its facts, and never a key or a body.
+
+use std::sync::{Arc, Mutex};
+
+use elkapi::{Client, Config, Level, Recorder, Step};
+use elkapi_sim::{Options, Simulator};
+use serde_json::Value;
+
+const KEY: &str = "sk-test-of-the-records";
+const REQUEST: &str = r#"{"model":"m-1","messages":[{"role":"user","content":"Hello there"}]}"#;
+
+struct Kept {
+    level: Level,
+    lines: Mutex<Vec<String>>,
+}
+
+impl Recorder for Kept {
+    fn take(&self, json: &str) {
+        self.lines.lock().unwrap().push(json.to_owned());
+    }
+
+    fn level(&self) -> Level {
+        self.level
+    }
+}
+
+impl Kept {
+    fn records(&self) -> Vec<Value> {
+        let lines = std::mem::take(&mut *self.lines.lock().unwrap());
+        for line in &lines {
+            assert!(!line.contains(KEY) && !line.contains("Hello there"), "{line}");
+        }
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn simulator() -> Simulator {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/wire");
+    Simulator::start(Options { fixtures: Some(fixtures.into()), ..Options::default() }).expect("simulator")
+}
+
+fn recorded(sim: &Simulator, path: &str, level: Level, config: Config) -> (Client, Arc<Kept>) {
+    let kept = Arc::new(Kept { level, lines: Mutex::default() });
+    let client = Client::new(config.api_key(KEY).base_url(sim.url(path)).base_delay_ms(1u64)).unwrap();
+    (client.with_recorder(Some(kept.clone())), kept)
+}
+
+#[test]
+fn a_unary_answer_is_recorded_with_ids_times_bytes_and_tokens() {
+    let sim = simulator();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let (client, kept) = recorded(&sim, "/v1", Level::All, Config::new());
+    let client = client.with(&format!("{{\"traceparent\":\"{trace}\"}}")).unwrap();
+    let answer = client.chat_completions(REQUEST, None).unwrap();
+    let usage = answer.usage().unwrap();
+    let records = kept.records();
+    let [record] = &records[..] else { panic!("{records:?}") };
+    assert_eq!(record["gen_ai.operation.name"], "chat");
+    assert_eq!(record["gen_ai.request.model"], "m-1");
+    assert_eq!(record["gen_ai.usage.input_tokens"], usage.prompt_tokens.unwrap());
+    assert_eq!(record["gen_ai.usage.output_tokens"], usage.completion_tokens.unwrap());
+    assert_eq!(record["gen_ai.response.finish_reasons"], serde_json::json!(["stop"]));
+    assert_eq!(record["http.response.status_code"], 200);
+    assert_eq!(record["request_id"].as_str(), answer.request_id());
+    assert_eq!(record["verdict"], "complete");
+    assert_eq!(record["traceparent"], trace);
+    assert!(record["bytes_sent"].as_u64() > Some(REQUEST.len() as u64));
+    assert!(record["bytes_received"].as_u64() > Some(answer.json().len() as u64));
+    assert!(record["duration_ms"].as_f64() > Some(0.0));
+    assert_eq!(record.get("error.type"), None);
+}
+
+#[test]
+fn every_attempt_has_a_record_of_its_own() {
+    let sim = simulator();
+    let (client, kept) = recorded(&sim, "/wire/sequence_429_then_200/v1", Level::All, Config::new());
+    client.chat_completions(REQUEST, None).unwrap();
+    let records = kept.records();
+    let told: Vec<_> = records
+        .iter()
+        .map(|r| (r["http.request.resend_count"].as_u64(), r["error.type"].as_str(), r["billed"].as_str()))
+        .collect();
+    assert_eq!(told, [(Some(0), Some("rate_limit"), Some("no")), (Some(1), None, None)]);
+}
+
+#[test]
+fn a_recorder_of_failures_is_spared_the_rest() {
+    let sim = simulator();
+    let (client, kept) = recorded(&sim, "/wire/sequence_429_then_200/v1", Level::Failures, Config::new());
+    client.chat_completions(REQUEST, None).unwrap();
+    assert_eq!(kept.records().len(), 1);
+}
+
+#[test]
+fn a_stream_is_recorded_at_its_end_also_when_it_is_left_or_fails() {
+    let sim = simulator();
+    let (client, kept) = recorded(&sim, "/v1", Level::All, Config::new());
+    let mut stream = client.chat_completions_stream(REQUEST, None).unwrap();
+    while stream.poll(None).unwrap() == Step::Chunk {
+        assert!(kept.lines.lock().unwrap().is_empty(), "recorded before its end");
+    }
+    drop(stream);
+    let records = kept.records();
+    let [record] = &records[..] else { panic!("{records:?}") };
+    assert_eq!((&record["verdict"], &record["gen_ai.request.stream"]), (&"complete".into(), &true.into()));
+    assert!(record["gen_ai.usage.output_tokens"].as_i64() > Some(0));
+    assert!(record["time_to_first_chunk_ms"].as_f64() <= record["duration_ms"].as_f64());
+
+    let mut left = client.chat_completions_stream(REQUEST, None).unwrap();
+    assert_eq!(left.poll(None).unwrap(), Step::Chunk);
+    drop(left);
+    assert_eq!(kept.records()[0]["verdict"], "cancelled");
+
+    let (client, kept) = recorded(&sim, "/wire/stream_truncated_no_finish/v1", Level::All, Config::new());
+    let (_, error) = client.chat_completions_stream(REQUEST, None).unwrap().finish();
+    assert!(error.is_some());
+    let records = kept.records();
+    let [record] = &records[..] else { panic!("{records:?}") };
+    assert_eq!(
+        (&record["verdict"], &record["error.type"]),
+        (&"truncated".into(), &"stream_truncated".into())
+    );
+}
