@@ -23,7 +23,7 @@ TYPES = {"type-decl", "pointer-type-def", "qualified-type-def", "typedef-decl", 
 TYPES |= {"class-decl", "enum-decl"}
 
 
-class BrokenPromiseError(Exception):
+class BrokenPromiseError(AssertionError):
     """The library or the header is not what was promised; the text tells where."""
 
 

@@ -56,11 +56,10 @@ class Toolchain:
         return script
 
     def is_really_in(self, program: Path) -> None:
-        """Both sanitizers are in the program, and Rust code calls the first."""
+        """AddressSanitizer is in the program, and Rust code calls it. Of UndefinedBehaviorSanitizer a
+        program without arithmetic has no trace; `tools/see` shows it at work."""
         symbols = subprocess.run(["nm", program], capture_output=True, text=True, check=True).stdout
-        # gcc's runtime of both is in shared libraries, clang's in the program.
-        for wanted in ("__asan_init", "__ubsan_handle_"):
-            assert wanted in symbols, f"{wanted} is not in {program}"
+        assert "__asan_init" in symbols, f"no sanitizer is in {program}"
         code = ["objdump", "-d", "--no-show-raw-insn", "--disassemble=elk_result_image_bytes", program]
         assert "__asan_report_" in subprocess.run(code, capture_output=True, text=True, check=True).stdout, (
             f"the Rust side of {program} is not watched"
