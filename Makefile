@@ -71,7 +71,7 @@ lint: $(VENV)/.ready ## rustfmt, clippy, ruff, mypy
 headers: ## writes include/elkapi.h and include/elkapi.ffi.h anew
 	@cargo run -q -p elkapi-headers
 
-check: ## what needs Debian packages or more time; a missing tool is NOT RUN and a failure
+check: library simulator ## what needs Debian packages or more time; a missing tool is NOT RUN and a failure
 	@python3 tests/check/run.py
 
 bench: library simulator ## speed beside a bare socket and libcurl; needs libcurl's development files

@@ -1,6 +1,7 @@
 """What every check uses: the list of checks, commands, the simulator, compiled programs."""
 
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,14 +17,17 @@ class Check:
     name: str
     tools: tuple[str, ...]
     run: Callable[[], None]
+    slow: bool
 
 
 CHECKS: list[Check] = []
 
 
-def check(*tools: str):
+def check(*tools: str, slow: bool = False) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Adds a check that needs these commands; `slow`: it takes more than a minute."""
+
     def add(function: Callable[[], None]) -> Callable[[], None]:
-        CHECKS.append(Check(function.__name__.replace("_", "-"), tools, function))
+        CHECKS.append(Check(function.__name__.replace("_", "-"), tools, function, slow))
         return function
 
     return add
@@ -55,8 +59,10 @@ def simulator() -> Iterator[str]:
 
 
 def compiled(source: str, *flags: str, compiler: str = "cc", name: str = "") -> Path:
-    BUILD.mkdir(parents=True, exist_ok=True)
-    program = BUILD / (name or Path(source).name.replace(".", "_"))
+    # Each lane has programs of its own.
+    folder = BUILD / f"{threading.current_thread().name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / (name or Path(source).name.replace(".", "_"))
     libraries = [f"-L{RELEASE}", "-lelkapi", f"-Wl,-rpath,{RELEASE}"]
     run(compiler, *flags, f"-I{ROOT / 'include'}", ROOT / source, "-o", program, *libraries, "-lpthread")
     return program

@@ -167,7 +167,7 @@ def two_static_libraries_of_rust_link_into_one_program() -> None:
             answers(program, None)
 
 
-@check("dpkg-buildpackage", "dh", "lintian", "cargo", "cmake", "pkg-config")
+@check("dpkg-buildpackage", "dh", "lintian", "cargo", "cmake", "pkg-config", slow=True)
 def debian_packages_build_and_serve() -> None:
     """Built, without errors for lintian, and installed into a root of their own that programs use."""
     run("make", "deb", "simulator")

@@ -5,14 +5,14 @@ import os
 from base import ROOT, check, run
 
 
-@check("cargo")
+@check("cargo", slow=True)
 def the_variant_for_systems_without_eventfd() -> None:
     flags = {**os.environ, "RUSTFLAGS": "--cfg elkapi_portable"}
     folder = ROOT / "target" / "portable"
     run("cargo", "test", "-q", "-p", "elkapi", "--lib", "--test", "net", "--target-dir", folder, env=flags)
 
 
-@check("cargo", "rustup")
+@check("cargo", "rustup", slow=True)
 def half_a_minute_of_fuzzing() -> None:
     """Arbitrary bytes from a server and in a stream; `make fuzz` goes on for longer."""
     tools = ROOT / "build" / "tools"

@@ -27,20 +27,20 @@ def build_sanitized() -> None:
     )
 
 
-@check("gcc", "g++", "cargo", "rustup")
+@check("gcc", "g++", "cargo", "rustup", slow=True)
 def no_sanitizer_complains_with_gcc() -> None:
     """AddressSanitizer, leaks included, and UndefinedBehaviorSanitizer; the wire fixtures too."""
     build_sanitized()
     watched("address-gcc", *PROGRAMS, *EXAMPLES, "stop/token", "wire/")
 
 
-@check("clang", "clang++", "cargo", "rustup")
+@check("clang", "clang++", "cargo", "rustup", slow=True)
 def no_sanitizer_complains_with_clang() -> None:
     build_sanitized()
-    watched("address-clang", *PROGRAMS, *EXAMPLES, "stop/token")
+    watched("address-clang", *PROGRAMS, "examples/hello", "stop/token")
 
 
-@check("valgrind")
+@check("valgrind", slow=True)
 def no_leak_and_no_bad_access_under_valgrind() -> None:
     """On the library that is handed out."""
     watched("valgrind", *PROGRAMS, "examples/hello", "stop/token")
