@@ -115,7 +115,7 @@ impl Fold {
     pub fn absorb(&mut self, chunk: &str) -> Option<Held> {
         let mut held = Held::default();
         self.added = Added::Nothing;
-        let chunk = json::walkable(chunk)?;
+        let chunk = json::value(chunk).ok()?;
         let is_object = json::each_member(chunk, &mut |name, value| match name.as_ref() {
             "choices" => {
                 json::each_item(value, &mut |choice| self.absorb_choice(choice));
@@ -342,18 +342,26 @@ fn text_part(text: String) -> Merged {
 }
 
 impl Merged {
+    /// What nests deeper than views go is kept as it came: it is not walked, so it cannot exhaust the stack.
     fn of(value: &str) -> Merged {
+        match json::walkable(value) {
+            Some(value) => Merged::of_walkable(value),
+            None => Merged::Raw(value.to_owned()),
+        }
+    }
+
+    fn of_walkable(value: &str) -> Merged {
         match Type::of(value) {
             Type::String => Merged::Text(json::unescape(value).into_owned()),
             Type::Array => {
                 let mut list = Vec::new();
-                json::each_item(value, &mut |item| list.push(Merged::of(item)));
+                json::each_item(value, &mut |item| list.push(Merged::of_walkable(item)));
                 Merged::List(list)
             }
             Type::Object => {
                 let mut members = Vec::new();
                 json::each_member(value, &mut |name, value| {
-                    members.push((name.into_owned(), Merged::of(value)));
+                    members.push((name.into_owned(), Merged::of_walkable(value)));
                 });
                 Merged::Object(members)
             }
@@ -565,6 +573,15 @@ mod tests {
         ]);
         assert!(fold.document().contains(r#""content":[{"type":"text","text":"a"},{"type":"text","text":"b"},{"type":"image_url","image_url":"x"},{"type":"text","text":"c"}]"#), "{}", fold.document());
         assert_eq!(fold.added_text(), "c");
+    }
+
+    #[test]
+    fn what_nests_too_deep_is_kept_and_walked_by_nobody() {
+        let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+        let chunk = format!(r#"{{"x":{deep},"choices":[{{"delta":{{"content":"a","y":{deep}}}}}]}}"#);
+        let fold = fold(&[&chunk, &chunk]);
+        assert_eq!(fold.added_text(), "a");
+        assert!(fold.document().contains(&format!(r#""y":{deep}"#)));
     }
 
     #[test]
