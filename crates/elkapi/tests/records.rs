@@ -16,7 +16,7 @@ struct Kept {
 
 impl Recorder for Kept {
     fn take(&self, json: &str) {
-        self.lines.lock().unwrap().push(json.to_owned());
+        self.lines.lock().expect("it works").push(json.to_owned());
     }
 
     fn level(&self) -> Level {
@@ -26,11 +26,11 @@ impl Recorder for Kept {
 
 impl Kept {
     fn records(&self) -> Vec<Value> {
-        let lines = std::mem::take(&mut *self.lines.lock().unwrap());
+        let lines = std::mem::take(&mut *self.lines.lock().expect("it works"));
         for line in &lines {
             assert!(!line.contains(KEY) && !line.contains("Hello there"), "{line}");
         }
-        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+        lines.iter().map(|line| serde_json::from_str(line).expect("it works")).collect()
     }
 }
 
@@ -41,7 +41,8 @@ fn simulator() -> Simulator {
 
 fn recorded(sim: &Simulator, path: &str, level: Level, config: Config) -> (Client, Arc<Kept>) {
     let kept = Arc::new(Kept { level, lines: Mutex::default() });
-    let client = Client::new(config.api_key(KEY).base_url(sim.url(path)).base_delay_ms(1u64)).unwrap();
+    let client =
+        Client::new(config.api_key(KEY).base_url(sim.url(path)).base_delay_ms(1u64)).expect("it works");
     (client.with_recorder(Some(kept.clone())), kept)
 }
 
@@ -50,15 +51,15 @@ fn a_unary_answer_is_recorded_with_ids_times_bytes_and_tokens() {
     let sim = simulator();
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let (client, kept) = recorded(&sim, "/v1", Level::All, Config::new());
-    let client = client.with(&format!("{{\"traceparent\":\"{trace}\"}}")).unwrap();
-    let answer = client.chat_completions(REQUEST, None).unwrap();
-    let usage = answer.usage().unwrap();
+    let client = client.with(&format!("{{\"traceparent\":\"{trace}\"}}")).expect("it works");
+    let answer = client.chat_completions(REQUEST, None).expect("it works");
+    let usage = answer.usage().expect("it works");
     let records = kept.records();
     let [record] = &records[..] else { panic!("{records:?}") };
     assert_eq!(record["gen_ai.operation.name"], "chat");
     assert_eq!(record["gen_ai.request.model"], "m-1");
-    assert_eq!(record["gen_ai.usage.input_tokens"], usage.prompt_tokens.unwrap());
-    assert_eq!(record["gen_ai.usage.output_tokens"], usage.completion_tokens.unwrap());
+    assert_eq!(record["gen_ai.usage.input_tokens"], usage.prompt_tokens.expect("it works"));
+    assert_eq!(record["gen_ai.usage.output_tokens"], usage.completion_tokens.expect("it works"));
     assert_eq!(record["gen_ai.response.finish_reasons"], serde_json::json!(["stop"]));
     assert_eq!(record["http.response.status_code"], 200);
     assert_eq!(record["request_id"].as_str(), answer.request_id());
@@ -74,7 +75,7 @@ fn a_unary_answer_is_recorded_with_ids_times_bytes_and_tokens() {
 fn every_attempt_has_a_record_of_its_own() {
     let sim = simulator();
     let (client, kept) = recorded(&sim, "/wire/sequence_429_then_200/v1", Level::All, Config::new());
-    client.chat_completions(REQUEST, None).unwrap();
+    client.chat_completions(REQUEST, None).expect("it works");
     let records = kept.records();
     let told: Vec<_> = records
         .iter()
@@ -87,7 +88,7 @@ fn every_attempt_has_a_record_of_its_own() {
 fn a_recorder_of_failures_is_spared_the_rest() {
     let sim = simulator();
     let (client, kept) = recorded(&sim, "/wire/sequence_429_then_200/v1", Level::Failures, Config::new());
-    client.chat_completions(REQUEST, None).unwrap();
+    client.chat_completions(REQUEST, None).expect("it works");
     assert_eq!(kept.records().len(), 1);
 }
 
@@ -95,9 +96,9 @@ fn a_recorder_of_failures_is_spared_the_rest() {
 fn a_stream_is_recorded_at_its_end_also_when_it_is_left_or_fails() {
     let sim = simulator();
     let (client, kept) = recorded(&sim, "/v1", Level::All, Config::new());
-    let mut stream = client.chat_completions_stream(REQUEST, None).unwrap();
-    while stream.poll(None).unwrap() == Step::Chunk {
-        assert!(kept.lines.lock().unwrap().is_empty(), "recorded before its end");
+    let mut stream = client.chat_completions_stream(REQUEST, None).expect("it works");
+    while stream.poll(None).expect("it works") == Step::Chunk {
+        assert!(kept.lines.lock().expect("it works").is_empty(), "recorded before its end");
     }
     drop(stream);
     let records = kept.records();
@@ -106,13 +107,13 @@ fn a_stream_is_recorded_at_its_end_also_when_it_is_left_or_fails() {
     assert!(record["gen_ai.usage.output_tokens"].as_i64() > Some(0));
     assert!(record["time_to_first_chunk_ms"].as_f64() <= record["duration_ms"].as_f64());
 
-    let mut left = client.chat_completions_stream(REQUEST, None).unwrap();
-    assert_eq!(left.poll(None).unwrap(), Step::Chunk);
+    let mut left = client.chat_completions_stream(REQUEST, None).expect("it works");
+    assert_eq!(left.poll(None).expect("it works"), Step::Chunk);
     drop(left);
     assert_eq!(kept.records()[0]["verdict"], "cancelled");
 
     let (client, kept) = recorded(&sim, "/wire/stream_truncated_no_finish/v1", Level::All, Config::new());
-    let (_, error) = client.chat_completions_stream(REQUEST, None).unwrap().finish();
+    let (_, error) = client.chat_completions_stream(REQUEST, None).expect("it works").finish();
     assert!(error.is_some());
     let records = kept.records();
     let [record] = &records[..] else { panic!("{records:?}") };
