@@ -10,10 +10,13 @@ PYTHON  := $(VENV)/bin/python
 RELEASE := target/release
 STATIC  := target/static
 QUIET   := >/dev/null
+# What the tests printed and wrote, for test-leaks.
+OUTPUT  := build/test-output
+RECORD  := $(PYTHON) tests/leaks/record.py
 
 .PHONY: help build demo test conformance check headers bench bench-stream bench-cancel fuzz clean \
         library simulator python-module \
-        test-rust test-c test-python test-conformance lint
+        test-rust test-c test-python test-leaks test-conformance lint
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 18
@@ -42,17 +45,23 @@ python-module: $(VENV)/.ready ## the Python package, installed into .venv
 demo: build ## chat from C, C++ and Python; the real gateway when ELKAPI_API_KEY is set
 	@$(PYTHON) examples/demo.py
 
-test: test-rust test-c test-python test-conformance lint ## every test and linter that needs Rust, Python and a C/C++ compiler
+test: test-rust test-c test-python test-conformance test-leaks lint ## every test and linter that needs Rust, Python and a C/C++ compiler
 
 test-rust: ## the core and the simulator
-	@cargo test -q --workspace
+	@rm -rf $(OUTPUT)/rust && mkdir -p $(OUTPUT)/rust
+	@TMPDIR="$$PWD/$(OUTPUT)/rust" cargo test -q --workspace -- --show-output >$(OUTPUT)/rust.log 2>&1 \
+		|| { cat $(OUTPUT)/rust.log; exit 1; }
 
 test-c: library simulator $(VENV)/.ready ## the C and C++ interfaces, and that the headers are current
 	@cargo run -q -p elkapi-headers -- --verify
-	@$(PYTHON) tests/c/run.py
+	@mkdir -p $(OUTPUT)
+	@$(RECORD) $(OUTPUT)/c tests/c/run.py 2>&1 | tee $(OUTPUT)/c.log
 
 test-python: library python-module simulator ## the Python package
-	@$(PYTHON) -m pytest -q tests/python
+	@mkdir -p $(OUTPUT)
+	@$(RECORD) $(OUTPUT)/python pytest -q -rP tests/python >$(OUTPUT)/python.log 2>&1 \
+		|| { cat $(OUTPUT)/python.log; exit 1; }
+	@tail -n 1 $(OUTPUT)/python.log
 	@$(PYTHON) -m mypy.stubtest elkapi --allowlist tests/python/stubtest-allow.txt $(QUIET)
 
 conformance: library simulator python-module ## every wire fixture in Rust, C and Python, as a table
@@ -60,6 +69,10 @@ conformance: library simulator python-module ## every wire fixture in Rust, C an
 
 test-conformance: library simulator python-module ## that no broken expectation of a wire fixture passes in any language
 	@$(PYTHON) -m pytest -q tests/conformance
+
+test-leaks: test-rust test-c test-python ## that no API key of the tests stands in what the tests printed or wrote
+	@$(PYTHON) -m pytest -q tests/leaks
+	@$(PYTHON) tests/leaks/search.py $(OUTPUT)
 
 lint: $(VENV)/.ready ## rustfmt, clippy, ruff, mypy
 	@cargo fmt --all --check
