@@ -66,12 +66,11 @@ fn event(number: usize) -> String {
 /// client had left a stream that was not at its end.
 fn serve(plans: Receiver<Option<Point>>, closed: Sender<Instant>) -> Server<()> {
     Server::start(move |listener| {
-        let mut plans = plans.into_iter();
-        let Some(mut plan) = plans.next() else { return };
         loop {
             let mut socket = common::accept(&listener);
             while socket.peek(&mut [0]).is_ok_and(|there| there > 0) {
                 Request::read(&mut socket);
+                let plan = plans.recv().unwrap();
                 let Point { events, bytes } = plan.unwrap_or(Point { events: EVENTS, bytes: 0 });
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
                 let mut sent: String = head.into();
@@ -85,10 +84,6 @@ fn serve(plans: Receiver<Option<Point>>, closed: Sender<Instant>) -> Server<()> 
                 socket.write_all(&sent).unwrap();
                 if plan.is_some() {
                     closed.send(left(&mut socket)).unwrap();
-                }
-                match plans.next() {
-                    Some(next) => plan = next,
-                    None => return,
                 }
             }
         }
@@ -214,7 +209,4 @@ fn a_stream_that_is_stopped_at_any_point_leaves_nothing_behind() {
     }
     plan.send(None).unwrap();
     whole(&client);
-    drop(plan);
-    drop(client);
-    server.join();
 }
