@@ -353,6 +353,17 @@ def stream(place: Place) -> None:
     run(program, place.base_url.removesuffix("/v1"), env=place.env)
 
 
+@check("programs/stop-points")
+def stop_points(place: Place) -> None:
+    program = place.compiled(ROOT / "tests/c/stop_points.c")
+    with subprocess.Popen(
+        [sys.executable, ROOT / "tests/points.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        run(program, server.stdout.readline().strip(), env=place.env)
+        server.communicate(timeout=30)
+
+
 @check("programs/panic")
 def panic(place: Place) -> None:
     """In a library of its own: the release profile, but without the long link-time optimisation."""

@@ -6,7 +6,14 @@ from base import ROOT, check, run
 
 SANITIZED = ROOT / "build" / "address"
 # What goes through the interface in every way; stops and forks are about time, which the tools stretch.
-PROGRAMS = ("programs/arguments", "programs/answer", "programs/quote", "programs/stream", "cpp/17")
+PROGRAMS = (
+    "programs/arguments",
+    "programs/answer",
+    "programs/quote",
+    "programs/stream",
+    "programs/stop-points",
+    "cpp/17",
+)
 EXAMPLES = ("examples/hello", "examples/picture", "examples/tools", "snippets/")
 
 
