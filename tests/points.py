@@ -1,8 +1,8 @@
-"""A server for streams that are stopped at any point: `points.py` prints its base URL, and ends with its stdin.
+"""A server for streams that are stopped at any point: prints its base URL, and ends with its stdin.
 
 A request with `"stop": {"events": N, "bytes": B}` is answered by N events and B bytes of the next one, then
-the server waits for the client to leave; others get the whole stream. `GET /v1/left` tells when the client had
-left the last one: `{"at_ns": CLOCK_MONOTONIC}`. Event N adds the text `éN `.
+the server waits for the client to leave; others get the whole stream. `GET /v1/left` tells when the client
+had left the last one: `{"at_ns": CLOCK_MONOTONIC}`. Event N adds the text `éN `.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ def event(number: int) -> bytes:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     left: "queue.Queue[int]" = queue.Queue()
 
     def do_POST(self) -> None:
