@@ -173,7 +173,7 @@ impl Fold {
                         if name == "content" {
                             added = known.content.absorb(place, value);
                         } else {
-                            merge_member(&mut known.message, &name, value);
+                            absorb_member(&mut known.message, &name, value);
                         }
                     });
                 }
@@ -182,7 +182,7 @@ impl Fold {
                         known.finish_reason = Some(value.to_owned());
                     }
                 }
-                _ => merge_member(&mut known.rest, &name, value),
+                _ => absorb_member(&mut known.rest, &name, value),
             }
         });
         if is_first {
@@ -318,7 +318,7 @@ impl Content {
                 };
                 let mut added = String::new();
                 json::each_item(value, &mut |part| {
-                    let part = Merged::of(part);
+                    let part = Merged::of_any(part);
                     if let Merged::Object(members) = &part
                         && let Some((_, Merged::Text(text))) = members.iter().find(|(name, _)| name == "text")
                     {
@@ -342,26 +342,24 @@ fn text_part(text: String) -> Merged {
 }
 
 impl Merged {
-    /// What nests deeper than views go is kept as it came: it is not walked, so it cannot exhaust the stack.
-    fn of(value: &str) -> Merged {
-        match json::walkable(value) {
-            Some(value) => Merged::of_walkable(value),
-            None => Merged::Raw(value.to_owned()),
-        }
+    /// What nests deeper than views go is kept as it came. All else nests no deeper than its chunk did,
+    /// however many are merged, so that walking it cannot exhaust the stack.
+    fn of_any(value: &str) -> Merged {
+        if json::walkable(value).is_some() { Merged::of(value) } else { Merged::Raw(value.to_owned()) }
     }
 
-    fn of_walkable(value: &str) -> Merged {
+    fn of(value: &str) -> Merged {
         match Type::of(value) {
             Type::String => Merged::Text(json::unescape(value).into_owned()),
             Type::Array => {
                 let mut list = Vec::new();
-                json::each_item(value, &mut |item| list.push(Merged::of_walkable(item)));
+                json::each_item(value, &mut |item| list.push(Merged::of(item)));
                 Merged::List(list)
             }
             Type::Object => {
                 let mut members = Vec::new();
                 json::each_member(value, &mut |name, value| {
-                    members.push((name.into_owned(), Merged::of_walkable(value)));
+                    members.push((name.into_owned(), Merged::of(value)));
                 });
                 Merged::Object(members)
             }
@@ -424,6 +422,15 @@ impl Merged {
             }
         }
     }
+}
+
+/// Takes a member of a chunk; what nests too deep to be merged stands as it came last.
+fn absorb_member(members: &mut Vec<(String, Merged)>, name: &str, value: &str) {
+    if json::walkable(value).is_some() {
+        return merge_member(members, name, value);
+    }
+    members.retain(|(known, _)| known != name);
+    members.push((name.to_owned(), Merged::Raw(value.to_owned())));
 }
 
 fn merge_member(members: &mut Vec<(String, Merged)>, name: &str, value: &str) {
@@ -582,6 +589,24 @@ mod tests {
         let fold = fold(&[&chunk, &chunk]);
         assert_eq!(fold.added_text(), "a");
         assert!(fold.document().contains(&format!(r#""y":{deep}"#)));
+    }
+
+    #[test]
+    fn many_chunks_never_nest_deeper_than_one() {
+        // Each would go on where the one before ended.
+        let step = 400;
+        let chunks: Vec<String> = (1..=60)
+            .map(|count| {
+                let depth = count * step;
+                let value = r#"{"y":"#.repeat(depth) + "1" + &"}".repeat(depth);
+                format!(r#"{{"choices":[{{"delta":{{"y":{value}}}}}]}}"#)
+            })
+            .collect();
+        let mut fold = Fold::default();
+        for chunk in &chunks {
+            assert!(fold.absorb(chunk).is_some());
+        }
+        assert!(fold.document().contains(&r#"{"y":"#.repeat(60 * step)));
     }
 
     #[test]
