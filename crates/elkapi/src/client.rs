@@ -187,8 +187,7 @@ impl Client {
         check_not_cancelled(cancel)?;
         let call = Call::new(&self.0.settings.unary, cancel.cloned(), self.0.hooks.interrupt.as_ref());
         let mut attempts = Vec::new();
-        let method = if out.method == Method::GET { "GET" } else { "POST" };
-        let recording = self.recording((method, out.path), out.body, false);
+        let recording = self.recording((out.method.as_str(), out.path), out.body, false);
         let recording = recording.as_ref();
         let once = || self.attempt(&call, out, wanted);
         let answer = self.repeated(&call, recording, &mut attempts, None, once)?;
@@ -241,12 +240,7 @@ impl Client {
     }
 
     /// Only where somebody takes records.
-    fn recording(
-        &self,
-        target: (&'static str, &str),
-        body: Option<&[u8]>,
-        streams: bool,
-    ) -> Option<Recording> {
+    fn recording(&self, target: (&str, &str), body: Option<&[u8]>, streams: bool) -> Option<Recording> {
         let recorder = self.0.hooks.recorder.as_ref()?;
         Some(Recording::new(recorder, &self.0.settings, target, body, streams))
     }

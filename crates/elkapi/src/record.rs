@@ -44,7 +44,7 @@ pub(crate) struct Recording {
     host: String,
     port: u16,
     traceparent: Option<String>,
-    method: &'static str,
+    method: String,
     path: String,
     /// The request's, of a chat call.
     model: Option<String>,
@@ -95,7 +95,7 @@ struct Line<'a> {
     #[serde(rename = "server.port")]
     port: u16,
     #[serde(rename = "http.request.method")]
-    method: &'static str,
+    method: &'a str,
     #[serde(rename = "url.path")]
     path: &'a str,
     #[serde(rename = "http.request.resend_count")]
@@ -129,7 +129,7 @@ impl Recording {
     pub fn new(
         recorder: &Arc<dyn Recorder>,
         settings: &Settings,
-        (method, path): (&'static str, &str),
+        (method, path): (&str, &str),
         body: Option<&[u8]>,
         streams: bool,
     ) -> Recording {
@@ -141,7 +141,7 @@ impl Recording {
             host,
             port,
             traceparent: traceparent.and_then(|(_, value)| Some(value.to_str().ok()?.to_owned())),
-            method,
+            method: method.to_owned(),
             path: path.to_owned(),
             model: body.and_then(model_of),
             is_chat: body.is_some(),
@@ -160,9 +160,9 @@ impl Recording {
 
     fn line<'a>(&'a self, call: &Call, attempted: Attempted<'a>) -> Line<'a> {
         let Attempted { answer, error, took, .. } = attempted;
-        let text = |name: &str| answer?.root().get(name)?.as_str().map(Cow::into_owned);
+        let text = |name: &str| answer?.root().get(name)?.as_str().map(bounded);
         let reasons = |answer: &Completion| {
-            answer.choices().filter_map(|choice| choice.finish_reason().map(Cow::into_owned)).collect()
+            answer.choices().filter_map(|choice| choice.finish_reason().map(bounded)).take(MOST).collect()
         };
         let usage = answer.and_then(Completion::usage);
         let reply = error.and_then(Error::reply).or(answer.map(Completion::reply));
@@ -183,7 +183,7 @@ impl Recording {
             output_tokens: usage.and_then(|usage| usage.completion_tokens),
             host: &self.host,
             port: self.port,
-            method: self.method,
+            method: &self.method,
             path: &self.path,
             number: attempted.number,
             status: reply.map(Reply::status).filter(|status| *status != 0),
@@ -216,6 +216,13 @@ fn model_of(body: &[u8]) -> Option<String> {
         }
     });
     model
+}
+
+/// Characters of a text, and texts of a list, that a server may put into a record.
+const MOST: usize = 256;
+
+fn bounded(text: Cow<'_, str>) -> String {
+    text.chars().take(MOST).collect()
 }
 
 /// With three digits behind the point.

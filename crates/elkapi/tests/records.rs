@@ -122,3 +122,35 @@ fn a_stream_is_recorded_at_its_end_also_when_it_is_left_or_fails() {
         (&"truncated".into(), &"stream_truncated".into())
     );
 }
+
+#[test]
+fn what_a_server_says_cannot_make_a_record_large() {
+    let long = "m".repeat(1 << 20);
+    let choices = vec![r#"{"finish_reason":"stop","message":{"content":"x"}}"#; 10_000].join(",");
+    let body = format!(r#"{{"id":"{long}","model":"{long}","choices":[{choices}]}}"#);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let base_url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+    let server = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut socket, _) = listener.accept().expect("a connection");
+        let mut request = Vec::new();
+        while !request.ends_with(b"}]}") {
+            let mut piece = [0; 4096];
+            let read = socket.read(&mut piece).expect("a request");
+            request.extend_from_slice(&piece[..read]);
+        }
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        socket.write_all((head + &body).as_bytes()).expect("a reply");
+    });
+    let kept = Arc::new(Kept { level: Level::All, lines: Mutex::default() });
+    let client = Client::new(Config::new().api_key(KEY).base_url(base_url)).expect("a client");
+    let request = r#"{"model":"m-1","stream":false,"contents":[],"messages":[{"role":"user","content":"Hello there"}]}"#;
+    client.with_recorder(Some(kept.clone())).chat_completions(request, None).expect("an answer");
+    server.join().expect("the server");
+    let records = kept.records();
+    assert_eq!(records[0]["gen_ai.response.model"].as_str().map(str::len), Some(256));
+    assert!(records[0].to_string().len() < 8192, "{} bytes", records[0].to_string().len());
+}
