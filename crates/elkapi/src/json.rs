@@ -344,21 +344,13 @@ fn array_index(token: &str) -> Option<usize> {
 }
 
 fn check(text: &str) -> Result<(Node, Long), NotJson> {
-    match scan::check(text) {
-        Some(checked) => Ok((Node::new(text, checked.value), checked.long)),
-        None => Err(why_refused(text)),
+    if let Some(checked) = scan::check(text) {
+        return Ok((Node::new(text, checked.value), checked.long));
     }
-}
-
-/// What the scan did not like; serde_json finds the words.
-fn why_refused(text: &str) -> NotJson {
-    match serde_json::from_str::<&RawValue>(text) {
-        Err(error) => NotJson { offset: byte_offset(text, &error), reason: reason(&error) },
-        Ok(_) => NotJson {
-            offset: scan::too_deep(text).unwrap_or_default(),
-            reason: format!("it nests deeper than {MAX_DEPTH} levels"),
-        },
-    }
+    // Either it is not JSON, or it is and nests too deep.
+    value(text)?;
+    let reason = format!("it nests deeper than {MAX_DEPTH} levels");
+    Err(NotJson { offset: scan::too_deep(text).unwrap_or_default(), reason })
 }
 
 /// Checks that the text is one JSON value, as deep as views go, and gives it without white space around.
@@ -368,13 +360,12 @@ pub(crate) fn walkable(text: &str) -> Option<&str> {
 
 /// Checks that the text is one JSON value of any depth and gives it without white space around.
 pub(crate) fn value(text: &str) -> Result<&str, NotJson> {
-    match walkable(text) {
-        Some(value) => Ok(value),
-        None => match serde_json::from_str::<&RawValue>(text) {
-            Ok(raw) => Ok(raw.get()),
-            Err(_) => Err(why_refused(text)),
-        },
+    if let Some(value) = walkable(text) {
+        return Ok(value);
     }
+    serde_json::from_str::<&RawValue>(text)
+        .map(RawValue::get)
+        .map_err(|error| NotJson { offset: byte_offset(text, &error), reason: reason(&error) })
 }
 
 /// serde_json's words without its position, which we give in bytes.
