@@ -237,8 +237,8 @@ ELK_API void elk_client_on_interrupt(elk_client *client, int32_t (*ask)(void *us
  *
  * A record names times, bytes, status, request id, verdict, money and token counts, where that fits
  * under the names of OpenTelemetry's conventions for generative AI; never a body, never a key. It is
- * handed out on the thread that called, for a stream the one that met its end, under no lock; `take`
- * may use this library. Clients made of this one by `elk_client_with` inherit it.
+ * handed out on the thread that called, for a stream the one that met its end or freed it, under no
+ * lock; `take` may use this library. Clients made of this one by `elk_client_with` inherit it.
  *
  * `level`: `ELK_RECORD_NONE`, `ELK_RECORD_FAILURES` or `ELK_RECORD_ALL`.
  * `take`: must return, neither by `longjmp` nor by an exception; `json` is NUL-terminated and lent

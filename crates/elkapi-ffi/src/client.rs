@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use elkapi_core::{Client, Completion, Config, Error, Interrupt, Kind, Level, Recorder};
 
 use crate::cancel::elk_cancel;
-use crate::ffi::{Hook, RecordHook, given, utf8};
+use crate::ffi::{Ask, Hook, Take, given, utf8};
 use crate::panic::{outside, silence_within_boundary};
 use crate::result::elk_result;
 
@@ -123,19 +123,19 @@ pub unsafe extern "C" fn elk_client_on_interrupt(
 ) {
     boundary!(_defect => (); {
         if let Some(elk_client(Ok(client))) = changed!(client) {
-            let interrupt = ask.map(|ask| Arc::new(Ask(hook!(ask, user))) as Arc<dyn Interrupt>);
+            let interrupt = ask.map(|ask| Arc::new(Asker(hook!(ask as Ask, user))) as Arc<dyn Interrupt>);
             *client = client.with_interrupt(interrupt);
         }
     })
 }
 
 /// The caller's hook, as the core knows it.
-struct Ask(Hook);
+struct Asker(Hook<Ask>);
 
-impl Interrupt for Ask {
+impl Interrupt for Asker {
     fn ask(&self) -> bool {
         // The hook is the program's code again: panics in it, should it be Rust, are not ours.
-        outside(|| self.0.call()) != 0
+        outside(|| self.0.ask()) != 0
     }
 }
 
@@ -143,8 +143,8 @@ impl Interrupt for Ask {
 ///
 /// A record names times, bytes, status, request id, verdict, money and token counts, where that fits
 /// under the names of OpenTelemetry's conventions for generative AI; never a body, never a key. It is
-/// handed out on the thread that called, for a stream the one that met its end, under no lock; `take`
-/// may use this library. Clients made of this one by `elk_client_with` inherit it.
+/// handed out on the thread that called, for a stream the one that met its end or freed it, under no
+/// lock; `take` may use this library. Clients made of this one by `elk_client_with` inherit it.
 ///
 /// `level`: `ELK_RECORD_NONE`, `ELK_RECORD_FAILURES` or `ELK_RECORD_ALL`.
 /// `take`: must return, neither by `longjmp` nor by an exception; `json` is NUL-terminated and lent
@@ -165,7 +165,7 @@ pub unsafe extern "C" fn elk_client_on_record(
         if let Some(elk_client(Ok(client))) = changed!(client) {
             let take = take.filter(|_| level > 0).map(|take| {
                 let level = if level == 1 { Level::Failures } else { Level::All };
-                Arc::new(Taker { hook: record_hook!(take, user), level }) as Arc<dyn Recorder>
+                Arc::new(Taker { hook: hook!(take as Take, user), level }) as Arc<dyn Recorder>
             });
             *client = client.with_recorder(take);
         }
@@ -174,14 +174,14 @@ pub unsafe extern "C" fn elk_client_on_record(
 
 /// The caller's hook for records, as the core knows it.
 struct Taker {
-    hook: RecordHook,
+    hook: Hook<Take>,
     level: Level,
 }
 
 impl Recorder for Taker {
     fn take(&self, json: &str) {
         if let Ok(json) = CString::new(json) {
-            outside(|| self.hook.call(&json));
+            outside(|| self.hook.take(&json));
         }
     }
 

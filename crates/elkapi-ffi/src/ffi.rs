@@ -69,72 +69,53 @@ pub(crate) fn given<T>(object: T) -> *mut T {
     Box::into_raw(Box::new(object))
 }
 
-/// A function of the caller's and what it wants to be given.
-pub(crate) struct Hook {
-    ask: unsafe extern "C" fn(user: *mut c_void) -> i32,
+/// A function of the caller, with what it wants to be given.
+pub(crate) struct Hook<F> {
+    function: F,
     user: *mut c_void,
 }
+
+/// Asks whether to stop a call.
+pub(crate) type Ask = unsafe extern "C" fn(user: *mut c_void) -> i32;
+
+/// Takes records.
+pub(crate) type Take = unsafe extern "C" fn(user: *mut c_void, json: *const c_char, len: usize);
 
 // SAFETY: the caller promises that the function and what `user` points to can be used by every
 // thread that uses the client.
-unsafe impl Send for Hook {}
+unsafe impl<F: Send> Send for Hook<F> {}
 // SAFETY: as above.
-unsafe impl Sync for Hook {}
+unsafe impl<F: Sync> Sync for Hook<F> {}
 
-impl Hook {
+impl<F> Hook<F> {
     /// See `hook!`.
-    pub unsafe fn new(ask: unsafe extern "C" fn(user: *mut c_void) -> i32, user: *mut c_void) -> Hook {
-        Hook { ask, user }
-    }
-
-    /// Calls it.
-    pub fn call(&self) -> i32 {
-        // SAFETY: as promised to `new`.
-        unsafe { (self.ask)(self.user) }
+    pub unsafe fn new(function: F, user: *mut c_void) -> Hook<F> {
+        Hook { function, user }
     }
 }
 
-/// A hook of these arguments.
+impl Hook<Ask> {
+    /// Calls it.
+    pub fn ask(&self) -> i32 {
+        // SAFETY: as promised to `new`.
+        unsafe { (self.function)(self.user) }
+    }
+}
+
+impl Hook<Take> {
+    /// Calls it with a text that has a NUL behind it.
+    pub fn take(&self, json: &CStr) {
+        // SAFETY: as promised to `new`.
+        unsafe { (self.function)(self.user, json.as_ptr(), json.count_bytes()) }
+    }
+}
+
+/// The caller's hook.
 macro_rules! hook {
-    ($ask:expr, $user:expr) => {
+    ($function:expr, $user:expr) => {
         // SAFETY: the caller promises a function that may be called with `user` from every thread
         // that uses the client, for as long as there is a client that has it.
-        unsafe { $crate::ffi::Hook::new($ask, $user) }
-    };
-}
-
-/// A function of the caller that takes records, with what it wants to be given.
-pub(crate) struct RecordHook {
-    take: Take,
-    user: *mut c_void,
-}
-
-/// What takes records.
-pub(crate) type Take = unsafe extern "C" fn(user: *mut c_void, json: *const c_char, len: usize);
-
-// SAFETY: as for `Hook`.
-unsafe impl Send for RecordHook {}
-// SAFETY: as for `Hook`.
-unsafe impl Sync for RecordHook {}
-
-impl RecordHook {
-    /// See `record_hook!`.
-    pub unsafe fn new(take: Take, user: *mut c_void) -> RecordHook {
-        RecordHook { take, user }
-    }
-
-    /// Calls it with a text that has a NUL behind it.
-    pub fn call(&self, with_nul: &CStr) {
-        // SAFETY: as promised to `new`.
-        unsafe { (self.take)(self.user, with_nul.as_ptr(), with_nul.count_bytes()) }
-    }
-}
-
-/// The caller's function for records.
-macro_rules! record_hook {
-    ($take:expr, $user:expr) => {
-        // SAFETY: as for `hook!`.
-        unsafe { $crate::ffi::RecordHook::new($take, $user) }
+        unsafe { $crate::ffi::Hook::new($function, $user) }
     };
 }
 
