@@ -13,25 +13,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{BOUND, HELLO, Request, Server, client, wait_for};
+use common::{BOUND, HELLO, Random, Request, Server, client, wait_for};
 use elkapi::{Cancel, Client, Kind, Step, Stream, Verdict};
 
 const POINTS: usize = 50;
 const EVENTS: usize = 40;
 /// Usual: well below a millisecond.
 const AT_ONCE: Duration = Duration::from_secs(1);
-
-/// The same points in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(bound).unwrap()).unwrap()
-    }
-}
 
 /// How the stream is stopped.
 #[derive(Clone, Copy, Debug)]

@@ -18,7 +18,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use certificates::{Authority, Identity, for_names, named, serve};
-use common::{BOUND, HELLO, KEY, Request, Server, accept, answer, client_with, reply, timed, wait_for};
+use common::{
+    BOUND, HELLO, KEY, Random, Request, Server, accept, answer, client_with, reply, timed, wait_for,
+};
 use elkapi::{Billed, Cancel, Client, Config, Error, Kind, Limit, Phase};
 use elkapi_sim::{TlsOptions, TlsVersions};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
@@ -1142,17 +1144,7 @@ fn mutated_certificates_and_keys_never_do_worse_than_a_config_error() {
     assert!(outcomes.len() > 2, "the mutations meet little: {outcomes:?}");
 }
 
-/// Xorshift: the same numbers in every run.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound.max(1) as u64) as usize
-    }
-
     /// Changes some bytes of a PEM text.
     fn spoil(&mut self, text: &mut Vec<u8>) {
         for _ in 0..=self.below(4) {
