@@ -77,6 +77,13 @@ def run(*command: object, cwd: Path = ROOT, **options: Any) -> str:
     return out + err
 
 
+def at_once(*works: Callable[[], object]) -> None:
+    """Runs them side by side; the first failure is raised."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in [pool.submit(work) for work in works]:
+            done.result()
+
+
 class Place:
     """A folder to build in, and the simulator."""
 
@@ -417,9 +424,11 @@ def compiled_cpp(place: Place, variant: str, *sources: str) -> Path:
 
 def cpp(variant: str) -> Callable[[Place], None]:
     def tested(place: Place) -> None:
-        for sources in (("behaviour.cpp", "second_unit.cpp"), ("request.cpp",)):
+        def one(*sources: str) -> None:
             folder = Path(tempfile.mkdtemp(dir=place.folder))
             run(compiled_cpp(place, variant, *sources), place.base_url, folder, env=place.env)
+
+        at_once(lambda: one("behaviour.cpp", "second_unit.cpp"), lambda: one("request.cpp"))
 
     return tested
 
@@ -439,6 +448,13 @@ def cpp_refused(place: Place) -> None:
     source = ROOT / "tests/cpp/refused.cpp"
     cases = dict(re.findall(r"// CASE (\w+): (.+)", source.read_text()))
     need(len(cases) == source.read_text().count("if defined("), "a case has no message")
+
+    def refused(command: list[str], case: str, message: str) -> None:
+        done = subprocess.run([*command, f"-D{case}"], capture_output=True, text=True, timeout=120)
+        need(done.returncode != 0, f"{case} compiles: {' '.join(command)}")
+        errors = [line for line in done.stderr.splitlines() if "error:" in line]
+        need(any(re.search(message, line) for line in errors), f"{case}: {done.stderr}")
+
     for variant in ("17", "23"):
         command = [
             *compiler_of(variant),
@@ -448,11 +464,7 @@ def cpp_refused(place: Place) -> None:
             str(source),
         ]
         run(*command)
-        for case, message in cases.items():
-            done = subprocess.run([*command, f"-D{case}"], capture_output=True, text=True, timeout=120)
-            need(done.returncode != 0, f"{case} compiles as C++ {variant}")
-            errors = [line for line in done.stderr.splitlines() if "error:" in line]
-            need(any(re.search(message, line) for line in errors), f"{case} as C++ {variant}: {done.stderr}")
+        at_once(*(functools.partial(refused, command, case, message) for case, message in cases.items()))
 
 
 @check("cpp/mixed-standards")
