@@ -34,7 +34,9 @@ int main(void) {
 
     elk_result_free(answer);
     elk_stream_free(stream);
-    elk_cancel_free(stop);
     elk_client_free(client);
+
+    signal(SIGINT, SIG_DFL); /* before what the handler uses is gone */
+    elk_cancel_free(stop);
     return status < 0;
 }
