@@ -1,8 +1,9 @@
 """Everything of elkapi that is not written in Python; use it through the package `elkapi`."""
 
+import builtins
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Never, Self, TypeAlias, final
+from typing import Any, ClassVar, Never, Protocol, Self, TypeAlias, TypeVar, final, overload
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -10,6 +11,21 @@ __version__: str
 
 _Seconds: TypeAlias = float
 _Timeout: TypeAlias = float | Timeout | None
+
+class _ValidatesItself(Protocol):
+    """What pydantic's models can."""
+
+    @classmethod
+    def model_validate_json(cls, json_data: str, /) -> Self: ...
+
+_Model = TypeVar("_Model", bound=_ValidatesItself)
+_Read = TypeVar("_Read")
+_Read_co = TypeVar("_Read_co", covariant=True)
+
+class _Adapter(Protocol[_Read_co]):
+    """What pydantic's `TypeAdapter` can."""
+
+    def validate_json(self, data: str, /) -> _Read_co: ...
 
 @final
 class Timeout:
@@ -282,9 +298,19 @@ class Node:
         With `indent` it is laid out anew, with that many spaces a level.
         """
     def model_dump(
-        self, *, mode: str = "python", exclude_none: bool = False, exclude_unset: bool = False
+        self,
+        *,
+        mode: str = "python",
+        exclude: Iterable[str] | None = None,
+        exclude_none: bool = False,
+        exclude_unset: bool = False,
+        exclude_defaults: bool = False,
+        by_alias: bool | None = None,
+        warnings: bool = True,
     ) -> dict[str, Any]:
-        """As `to_dict`; the names of pydantic's method. `mode` and `exclude_unset` change nothing here."""
+        """As `to_dict`, without the members named by `exclude` and, with `exclude_none`, without those that
+        are None at any depth. The name and keywords of pydantic's method; the other ones change nothing
+        here."""
     def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False) -> str:
         """As `to_json`; the name of pydantic's method."""
     def __eq__(self, other: object, /) -> bool: ...
@@ -379,6 +405,17 @@ class Completion(Document):
     @property
     def system_fingerprint(self) -> str | None:
         """The server's name for its own state."""
+    @overload
+    def parse(self, model: type[_Model], /) -> _Model:
+        """The text read as JSON by a pydantic model, or by a `TypeAdapter`: an instance of the model.
+
+        `ask(…, response_format=Model)`, or the class as the request's member, makes the model write that.
+
+        Raises what the model raises, with pydantic `ValidationError`, where the text does not fit; where it
+        was cut off, `APIResponseValidationError` (kind `decode`).
+        """
+    @overload
+    def parse(self, model: _Adapter[_Read], /) -> _Read: ...
     def to_message(self) -> dict[str, Any]:
         """The first choice's message as a plain dict, to be appended to `messages`.
 
@@ -596,11 +633,18 @@ class ToolCall(Node):
     @property
     def arguments(self) -> str | None:
         """The arguments as the model wrote them, meant to be JSON; None where there are none."""
-    def args(self) -> Any:
+    @overload
+    def args(self, model: None = None, /) -> Any:
         """The arguments, parsed anew each time; `{}` where the model wrote none.
+
+        `model`: a pydantic model, or a `TypeAdapter`, that reads them instead and raises what it raises.
 
         Raises `APIResponseValidationError` (kind `decode`) where they are not JSON.
         """
+    @overload
+    def args(self, model: builtins.type[_Model], /) -> _Model: ...
+    @overload
+    def args(self, model: _Adapter[_Read], /) -> _Read: ...
 
 @final
 class Function(Node):

@@ -171,6 +171,9 @@ def test_dumps_are_the_members(answering: Answering) -> None:
     assert "x" not in without
     assert "refusal" not in without["choices"][0]["message"]
     assert json.loads(answer.model_dump_json(exclude_none=True)) == without
+    assert answer.model_dump(exclude={"x", "none"}, warnings=False) == {
+        name: value for name, value in members.items() if name != "x"
+    }
     assert json.loads(answer.choices[0].to_json()) == members["choices"][0]
 
 

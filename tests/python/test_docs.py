@@ -24,10 +24,16 @@ def _stub_docs() -> Iterator[tuple[str, str | None]]:
     for node in ast.parse(STUB.read_text()).body:
         if isinstance(node, ast.FunctionDef) and hasattr(elkapi, node.name):
             yield node.name, ast.get_docstring(node)
-        if isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield node.name, ast.get_docstring(node)
             for member in node.body:
+                # Of several overloads the first one has the docstring.
                 if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
+                    overloaded = any(
+                        ast.unparse(decorator) == "overload" for decorator in member.decorator_list
+                    )
+                    if overloaded and not ast.get_docstring(member):
+                        continue
                     yield f"{node.name}.{member.name}", ast.get_docstring(member)
 
 

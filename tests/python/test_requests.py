@@ -1,11 +1,16 @@
 """Requests: Python objects on the wire as JSON, and what is refused before anything is sent."""
 
+import collections
+import dataclasses
+import datetime
 import enum
 import json
+import types
 from collections import OrderedDict
-from typing import Any
+from typing import Any, ClassVar
 
 import elkapi
+import pydantic
 import pytest
 from conftest import Gateway
 
@@ -33,6 +38,23 @@ class Plain(enum.Enum):
     A = "a"
 
 
+class Odd(enum.Enum):
+    A = 1j
+
+
+@dataclasses.dataclass
+class Point:
+    x: Any
+    y: int = 2
+    kind: ClassVar[str] = "not a member"
+
+
+class City(pydantic.BaseModel):
+    name: str = pydantic.Field(alias="cityName")
+    country: str | None = None
+    since: datetime.date | None = None
+
+
 class Half(float, enum.Enum):
     A = 0.5
 
@@ -54,6 +76,20 @@ class Quiet(str):
         (Huge.N, str(2**80)),
         (Half.A, "0.5"),
         (Quiet("true"), '"true"'),
+        (Plain.A, '"a"'),
+        ([Plain.A], '["a"]'),
+        (Point(Plain.A), '{"x":"a","y":2}'),
+        (Point(Point((1,))), '{"x":{"x":[1],"y":2},"y":2}'),
+        (City(cityName="Rome"), '{"cityName":"Rome"}'),
+        (
+            [City(cityName="Rome", country=None, since=datetime.date(2026, 1, 2))],
+            '[{"cityName":"Rome","country":null,"since":"2026-01-02"}]',
+        ),
+        (types.MappingProxyType({"a": 1}), '{"a":1}'),
+        (collections.ChainMap({"a": 1}), '{"a":1}'),
+        (range(3), "[0,1,2]"),
+        (collections.deque([1, 2]), "[1,2]"),
+        ({"a": 1}.items().__iter__(), '[["a",1]]'),
         (True, "true"),
         (None, "null"),
         (-(2**63), "-9223372036854775808"),
@@ -96,6 +132,14 @@ def test_json_text_reaches_the_wire_as_it_was_written(
     assert gateway.last_body_bytes().startswith(text.rstrip("}").encode())
 
 
+def test_a_generator_is_read_once_also_where_a_call_is_repeated(gateway: Gateway) -> None:
+    messages = ({"role": "user", "content": text} for text in ("one", "two"))
+    with gateway.client("/fault/429-ms-1/v1", max_retries=2) as client, pytest.raises(elkapi.RateLimitError):
+        client.chat_completions({"messages": messages})
+    assert gateway.requests() == 3
+    assert [message["content"] for message in gateway.last_body()["messages"]] == ["one", "two"]
+
+
 def test_an_answer_can_stand_in_a_request(client: elkapi.Client, gateway: Gateway) -> None:
     answer = client.ask("Hi")
     client.chat_completions({"messages": [*MESSAGES, answer.choices[0].message]})
@@ -124,11 +168,11 @@ def _deep(levels: int) -> Any:
             "messages[0].content is of type set",
         ),
         ({"messages": MESSAGES, "x": b"a"}, TypeError, "x is of type bytes"),
-        (
-            {"messages": MESSAGES, "x": Plain.A},
-            TypeError,
-            "x is of type Plain, which JSON does not have; give its value",
-        ),
+        ({"messages": MESSAGES, "x": bytearray(b"a")}, TypeError, "x is of type bytearray"),
+        ({"messages": MESSAGES, "x": Point}, TypeError, "x is the class Point, which JSON does not have"),
+        ({"messages": MESSAGES, "response_format": int}, TypeError, "response_format is the class int"),
+        ({"messages": MESSAGES, "x": Point([Odd.A], 1)}, TypeError, "x.x[0] is of type complex"),
+        ({"messages": MESSAGES, "x": (c for c in [1, {2}])}, TypeError, "x[1] is of type set"),
         ({"messages": MESSAGES, "x": 1j}, TypeError, "x is of type complex"),
         ({"messages": MESSAGES, "a b": [object()]}, TypeError, '["a b"][0] is of type object'),
         (

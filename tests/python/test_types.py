@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, assert_type
 
 import elkapi
+import pydantic
 from conftest import Gateway
 
 
@@ -36,6 +37,20 @@ def test_answers_have_the_types_that_the_stub_says(gateway: Gateway) -> None:
     assert_type(answer.finish_reason, str | None)
     assert_type(answer.to_message(), dict[str, Any])
     assert_type(answer["id"], Any)
+
+
+class Sea(pydantic.BaseModel):
+    name: str
+
+
+def test_what_a_model_reads_has_its_type(client: elkapi.Client) -> None:
+    seas = pydantic.TypeAdapter(list[Sea])
+    answer = client.ask("Hi", response_format=Sea)
+    assert isinstance(assert_type(answer.parse(Sea), Sea), Sea)
+    assert_type(answer.parse(pydantic.TypeAdapter(dict[str, Any])), dict[str, Any])
+    call = elkapi.ToolCall({"function": {"arguments": [{"name": "North Sea"}]}})
+    assert assert_type(call.args(seas), list[Sea]) == [Sea(name="North Sea")]
+    assert_type(call.args(), Any)
 
 
 def test_streams_have_the_types_that_the_stub_says(client: elkapi.Client) -> None:

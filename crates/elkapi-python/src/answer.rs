@@ -1,16 +1,18 @@
 //! Whole answers: the document's members, and beside them the client's own facts about the call.
 
-use elkapi::{Attempt, Body, Completion as Answered, Headers as Fields, Kind, Reply, Verdict};
+use elkapi::{Attempt, Body, Completion as Answered, Error, Headers as Fields, Kind, Reply, Verdict};
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::failure;
 use crate::headers::Headers;
 use crate::image::Image;
 use crate::node::{Answer, Node, Shape, known, wrapped};
+use crate::structure;
 
 /// A JSON document from the gateway, such as the models list: its members by attribute and by key,
 /// and the client's own facts about the call. A member that has a fact's name is read by key.
@@ -356,6 +358,30 @@ impl Completion {
     #[getter]
     fn system_fingerprint<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         known(slf.as_super().as_super(), intern!(slf.py(), "system_fingerprint"))
+    }
+
+    /// The text read as JSON by a pydantic model, or by a `TypeAdapter`: an instance of the model.
+    ///
+    /// `ask(…, response_format=Model)`, or the class as the request's member, makes the model write that.
+    ///
+    /// Raises what the model raises, with pydantic `ValidationError`, where the text does not fit; where it
+    /// was cut off, `APIResponseValidationError` (kind `decode`).
+    #[pyo3(signature = (model, /))]
+    fn parse<'py>(slf: &Bound<'py, Self>, model: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let text = Completion::text(slf)?.cast_into::<PyString>()?;
+        structure::validated(model, &text).or_else(|misfit| {
+            let verdict = slf.as_super().get().verdict(py)?.to_string();
+            if matches!(verdict.as_str(), "complete" | "tool_calls")
+                || misfit.is_instance_of::<PyTypeError>(py)
+            {
+                return Err(misfit);
+            }
+            let detail = format!("The answer is not whole: it ended with the verdict {verdict}");
+            let refused = failure::raised(py, &Error::new(Kind::Decode, detail));
+            refused.set_cause(py, Some(misfit));
+            Err(refused)
+        })
     }
 
     /// The first choice's message as a plain dict, to be appended to `messages`.

@@ -1,5 +1,6 @@
 //! Python objects turned into JSON text: `dict`, `list`, `tuple`, `str`, `int`, `float`, `bool`,
-//! `None` and their subclasses, and the nodes of an answer.
+//! `None` and their subclasses, the nodes of an answer, and what stands for such a value beyond doubt:
+//! mappings, sequences, iterators, members of an enum, dataclasses and pydantic models.
 //!
 //! Everything else is refused with the path to it, so that nothing surprising is sent.
 
@@ -7,10 +8,14 @@ use std::fmt::{self, Write};
 
 use elkapi::{Kind, json};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyIterator, PyList, PyMapping, PyMemoryView,
+    PySequence, PyString, PyTuple, PyType,
+};
 
 use crate::failure::{refused, type_name, wrong_type};
 use crate::node::Node;
+use crate::structure;
 
 /// How deep a value may nest; a list that contains itself ends here too.
 const MAX_DEPTH: usize = json::MAX_DEPTH;
@@ -85,19 +90,60 @@ fn write_value(out: &mut String, value: &Bound<'_, PyAny>, path: Path<'_>, depth
     } else if let Ok(node) = value.cast::<Node>() {
         write_members(out, &node.get().plain(py)?, path, depth)?;
     } else {
-        let hint = match value {
-            value if value.is_instance_of::<PyBytes>() => "; give text, or base64 as text",
-            value if value.hasattr("model_dump").unwrap_or(false) => "; give its model_dump()",
-            value if value.hasattr("_value_").unwrap_or(false) => "; give its value",
-            _ => "",
-        };
-        return wrong_type(format!(
-            "{} is of type {}, which JSON does not have{hint}",
-            path.or_request(),
-            type_name(value)
-        ));
+        write_other(out, value, path, depth)?;
     }
     Ok(())
+}
+
+/// What is no JSON value itself, but stands for one.
+fn write_other(out: &mut String, value: &Bound<'_, PyAny>, path: Path<'_>, depth: usize) -> PyResult<()> {
+    let (py, class) = (value.py(), value.get_type());
+    let is_bytes = value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyByteArray>()
+        || value.is_instance_of::<PyMemoryView>();
+    // Only where a schema is asked for can a class stand for one.
+    if matches!(path, Path::Member(Path::Root(""), "response_format"))
+        && let Some(format) = structure::response_format(value)?
+    {
+        return write_members(out, &format, path, depth);
+    }
+    if is_bytes || value.is_instance_of::<PyType>() {
+        let hint = if is_bytes { "; give text, or base64 as text" } else { "" };
+        return not_json(value, path, hint);
+    }
+    if let Some(members) = structure::dumped(value)? {
+        return write_value(out, &members, path, depth + 1);
+    }
+    if value.hasattr("_value_")? && class.hasattr("__members__")? {
+        return write_value(out, &value.getattr("_value_")?, path, depth + 1);
+    }
+    if class.hasattr("__dataclass_fields__")? {
+        let members = PyDict::new(py);
+        for field in py.import("dataclasses")?.call_method1("fields", (value,))?.try_iter()? {
+            let name = field?.getattr("name")?.cast_into::<PyString>()?;
+            members.set_item(&name, value.getattr(&name)?)?;
+        }
+        return write_members(out, &members, path, depth);
+    }
+    if let Ok(mapping) = value.cast::<PyMapping>() {
+        let members = PyDict::new(py);
+        members.update(mapping)?;
+        return write_members(out, &members, path, depth);
+    }
+    if value.is_instance_of::<PyIterator>() || value.cast::<PySequence>().is_ok() {
+        // Read once: what is sent again after a failure is this text.
+        let elements = value.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        return write_elements(out, elements.into_iter(), path, depth);
+    }
+    not_json(value, path, "")
+}
+
+fn not_json(value: &Bound<'_, PyAny>, path: Path<'_>, hint: &str) -> PyResult<()> {
+    let is = match value.cast::<PyType>() {
+        Ok(class) => format!("the class {}", class.name()?),
+        Err(_) => format!("of type {}", type_name(value)),
+    };
+    wrong_type(format!("{} is {is}, which JSON does not have{hint}", path.or_request()))
 }
 
 fn write_text(out: &mut String, text: &Bound<'_, PyString>) -> PyResult<()> {

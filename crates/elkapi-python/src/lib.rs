@@ -1,7 +1,7 @@
 //! The module `elkapi._elkapi`: the core in Python's words, no logic of its own.
 //!
 //! `options` turns keyword arguments into the core's configuration text, `encode` a request from
-//! Python objects into JSON, `decode` JSON into Python objects; `node` and `answer` are the classes
+//! Python objects into JSON, `structure` classes that describe JSON, `decode` JSON into Python objects; `node` and `answer` are the classes
 //! an answer is read by, `stream` those of one that is still being written; `failure` raises what
 //! `elkapi._errors` defines; `interrupt` has Ctrl-C and the tokens that stop calls; `client` puts them
 //! together.
@@ -17,6 +17,7 @@ mod interrupt;
 mod node;
 mod options;
 mod stream;
+mod structure;
 
 /// Everything of elkapi that is not written in Python; use it through the package `elkapi`.
 #[pyo3::pymodule(gil_used = false)]

@@ -16,6 +16,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use crate::decode;
 use crate::encode::json_text;
 use crate::failure::refused;
+use crate::structure;
 
 /// Which class a place is read by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -429,17 +430,32 @@ impl Node {
         }
     }
 
-    /// As `to_dict`; the names of pydantic's method. `mode` and `exclude_unset` change nothing here.
-    #[pyo3(signature = (*, mode="python", exclude_none=false, exclude_unset=false))]
+    /// As `to_dict`, without the members named by `exclude` and, with `exclude_none`, without those that
+    /// are None at any depth. The name and keywords of pydantic's method; the other ones change nothing
+    /// here.
+    #[pyo3(signature = (*, mode="python", exclude=None, exclude_none=false, exclude_unset=false, exclude_defaults=false, by_alias=None, warnings=true))]
+    #[expect(clippy::too_many_arguments, reason = "these are pydantic's")]
     fn model_dump<'py>(
         &self,
         py: Python<'py>,
         mode: &str,
+        exclude: Option<&Bound<'py, PyAny>>,
         exclude_none: bool,
         exclude_unset: bool,
+        exclude_defaults: bool,
+        by_alias: Option<bool>,
+        warnings: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let _ = (mode, exclude_unset);
+        let _ = (mode, exclude_unset, exclude_defaults, by_alias, warnings);
         let members = self.plain(py)?;
+        if let Some(exclude) = exclude {
+            for name in exclude.try_iter()? {
+                let name = name?;
+                if members.contains(&name)? {
+                    members.del_item(&name)?;
+                }
+            }
+        }
         if exclude_none {
             drop_none(&members)?;
         }
@@ -452,7 +468,7 @@ impl Node {
         if !exclude_none {
             return self.to_json(py, indent);
         }
-        let members = self.model_dump(py, "json", true, false)?;
+        let members = self.model_dump(py, "json", None, true, false, false, None, true)?;
         Node::of_members(members, self.shape).to_json(py, indent)
     }
 
@@ -631,16 +647,27 @@ node_class! {
 
         /// The arguments, parsed anew each time; `{}` where the model wrote none.
         ///
+        /// `model`: a pydantic model, or a `TypeAdapter`, that reads them instead and raises what it raises.
+        ///
         /// Raises `APIResponseValidationError` (kind `decode`) where they are not JSON.
-        fn args<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        #[pyo3(signature = (model=None, /))]
+        fn args<'py>(
+            slf: &Bound<'py, Self>,
+            model: Option<&Bound<'py, PyAny>>,
+        ) -> PyResult<Bound<'py, PyAny>> {
             let py = slf.py();
-            let Some(arguments) = ToolCall::arguments(slf)? else { return Ok(PyDict::new(py).into_any()) };
-            let Ok(text) = arguments.cast::<PyString>() else { return plain(&arguments) };
-            let text = text.to_string_lossy();
-            if text.trim().is_empty() {
-                return Ok(PyDict::new(py).into_any());
+            let text = match ToolCall::arguments(slf)?.filter(|arguments| !arguments.is_none()) {
+                Some(arguments) => match arguments.cast::<PyString>() {
+                    Ok(text) => text.to_string_lossy().into_owned(),
+                    Err(_) => json_text(&arguments, "arguments")?,
+                },
+                None => String::new(),
+            };
+            let text = if text.trim().is_empty() { "{}" } else { &text };
+            if let Some(model) = model {
+                return structure::validated(model, &PyString::new(py, text));
             }
-            match json::Document::of_text(&text) {
+            match json::Document::of_text(text) {
                 Ok(document) => decode::value(py, document.root()),
                 Err(error) => {
                     let detail = format!("The arguments of the tool call are not JSON: {error}");
