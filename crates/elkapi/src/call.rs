@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::cancel::Cancel;
 use crate::config::Limits;
-use crate::error::{Error, Limit, Phase};
+use crate::error::{Billed, Error, Kind, Limit, Phase};
 
 /// Asked on the calling thread when a signal interrupted a wait, so that an embedder can stop the
 /// call (Ctrl-C in an interpreter).
@@ -84,6 +84,26 @@ impl Call {
             warming: AtomicBool::new(false),
             failure: Mutex::new(None),
         })
+    }
+
+    /// No call of its own: somebody waits for other calls, who may only be interrupted.
+    pub fn of_waiter(interrupt: Option<&Arc<dyn Interrupt>>) -> Arc<Call> {
+        Call::new(&Limits::default(), [], interrupt)
+    }
+
+    /// Before anything is sent: nobody stopped it, and its time is not over.
+    pub fn check_start(&self) -> Result<(), Error> {
+        if self.is_cancelled() {
+            let detail = "The call was cancelled before it began";
+            return Err(Error::new(Kind::Cancelled, detail).with_billed(Billed::No));
+        }
+        if self.left() == Some(Duration::ZERO) {
+            let elapsed = self.elapsed_ms();
+            let detail = format!("The limit total expired after {elapsed} ms, before the call's turn came");
+            let error = Error::new(Kind::Timeout, detail).with_limit(Limit::Total);
+            return Err(error.with_billed(Billed::No).with_elapsed_ms(elapsed));
+        }
+        Ok(())
     }
 
     /// Names this call as the one that this thread works on, until the scope ends.

@@ -39,6 +39,11 @@ impl Cancel {
         self.0.signalled.load(Ordering::SeqCst)
     }
 
+    /// The same for all clones of a token, and for no other that lives.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     /// The descriptor to wait on; look at [`Cancel::is_signalled`] after this and before waiting.
     pub(crate) fn wake(&self) -> std::io::Result<&Wake> {
         self.0.slot.get()

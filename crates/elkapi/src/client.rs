@@ -10,7 +10,7 @@ use crate::call::{Call, Interrupt};
 use crate::cancel::Cancel;
 use crate::completion::{Completion, Wanted};
 use crate::config::{Config, Settings};
-use crate::error::{Attempt, Billed, Error, Kind};
+use crate::error::{Attempt, Error};
 use crate::exchange::{Exchange, Outgoing};
 use crate::net;
 use crate::random;
@@ -33,9 +33,9 @@ struct Inner {
 
 /// What the embedder wants to be asked and told.
 #[derive(Clone, Default)]
-struct Hooks {
-    interrupt: Option<Arc<dyn Interrupt>>,
-    recorder: Option<Arc<dyn Recorder>>,
+pub(crate) struct Hooks {
+    pub interrupt: Option<Arc<dyn Interrupt>>,
+    pub recorder: Option<Arc<dyn Recorder>>,
 }
 
 impl fmt::Debug for Client {
@@ -83,6 +83,16 @@ impl Client {
         self.with_hooks(Hooks { recorder, ..self.0.hooks.clone() })
     }
 
+    /// The same client without its hooks, and the hooks: a queue hands them what they are to have.
+    pub(crate) fn without_hooks(&self) -> (Client, Hooks) {
+        let hooks = self.0.hooks.clone();
+        let client = match hooks {
+            Hooks { interrupt: None, recorder: None } => self.clone(),
+            _ => self.with_hooks(Hooks::default()),
+        };
+        (client, hooks)
+    }
+
     fn with_hooks(&self, hooks: Hooks) -> Client {
         let (config, settings) = (self.0.config.clone(), self.0.settings.clone());
         Client(Arc::new(Inner { config, settings, exchange: self.0.exchange.clone(), hooks }))
@@ -119,15 +129,7 @@ impl Client {
         request: impl AsRef<[u8]>,
         cancel: Option<&Cancel>,
     ) -> Result<Completion, Error> {
-        let body = RequestBody::complete(request.as_ref(), self.0.settings.contract, Mode::Unary)?;
-        let out = Outgoing {
-            method: Method::POST,
-            path: "/chat/completions",
-            accept: "application/json",
-            fields: self.call_fields(),
-            body: Some(body.as_bytes()),
-        };
-        self.call(&out, Wanted::Chat, cancel)
+        self.answer(&self.call(Mode::Unary, cancel), request.as_ref())
     }
 
     /// Asks for the document at a path below the base URL, such as `/models`.
@@ -137,15 +139,7 @@ impl Client {
     /// `invalid_argument` for a path without a leading slash or with characters that a URL cannot
     /// have; otherwise every kind that a call can end with.
     pub fn get(&self, path: &str, cancel: Option<&Cancel>) -> Result<Completion, Error> {
-        check_path(path)?;
-        let out = Outgoing {
-            method: Method::GET,
-            path,
-            accept: "application/json",
-            fields: Vec::new(),
-            body: None,
-        };
-        self.call(&out, Wanted::Any, cancel)
+        self.document(&self.call(Mode::Unary, cancel), path)
     }
 
     /// Sends a chat request and gives the answer bit by bit, as it is written. `"stream": true` is added
@@ -159,12 +153,60 @@ impl Client {
         request: impl AsRef<[u8]>,
         cancel: Option<&Cancel>,
     ) -> Result<Stream, Error> {
-        let settings = &self.0.settings;
-        let body = RequestBody::complete(request.as_ref(), settings.contract, Mode::Stream)?;
-        check_not_cancelled(cancel)?;
         let own = Cancel::new();
-        let cancels = cancel.cloned().into_iter().chain([own.clone()]);
-        let call = Call::new(&settings.stream, cancels, self.0.hooks.interrupt.as_ref());
+        let call = self.call(Mode::Stream, cancel.into_iter().chain([&own]));
+        self.stream(&call, own, request.as_ref())
+    }
+
+    /// A call that begins now and that these tokens may stop.
+    pub(crate) fn call<'a>(&self, mode: Mode, cancels: impl IntoIterator<Item = &'a Cancel>) -> Arc<Call> {
+        let limits = match mode {
+            Mode::Unary => &self.0.settings.unary,
+            Mode::Stream => &self.0.settings.stream,
+        };
+        Call::new(limits, cancels.into_iter().cloned(), self.0.hooks.interrupt.as_ref())
+    }
+
+    /// Sends a chat request and waits for the whole answer.
+    pub(crate) fn answer(&self, call: &Arc<Call>, request: &[u8]) -> Result<Completion, Error> {
+        let body = RequestBody::complete(request, self.0.settings.contract, Mode::Unary)?;
+        let out = Outgoing {
+            method: Method::POST,
+            path: "/chat/completions",
+            accept: "application/json",
+            fields: self.call_fields(),
+            body: Some(body.as_bytes()),
+        };
+        self.whole(call, &out, Wanted::Chat)
+    }
+
+    /// Asks for a document below the base URL.
+    pub(crate) fn document(&self, call: &Arc<Call>, path: &str) -> Result<Completion, Error> {
+        check_path(path)?;
+        let out = Outgoing {
+            method: Method::GET,
+            path,
+            accept: "application/json",
+            fields: Vec::new(),
+            body: None,
+        };
+        self.whole(call, &out, Wanted::Any)
+    }
+
+    fn whole(&self, call: &Arc<Call>, out: &Outgoing, wanted: Wanted) -> Result<Completion, Error> {
+        call.check_start()?;
+        let mut attempts = Vec::new();
+        let recording = self.recording((out.method.as_str(), out.path), out.body, false);
+        let recording = recording.as_ref();
+        let once = || self.attempt(call, out, wanted);
+        let answer = self.repeated(call, recording, &mut attempts, None, once)?;
+        Ok(answer.with_call(attempts, call.elapsed_ms()))
+    }
+
+    /// Opens a stream. `own`: the token, among the call's, that stops this stream alone.
+    pub(crate) fn stream(&self, call: &Arc<Call>, own: Cancel, request: &[u8]) -> Result<Stream, Error> {
+        let body = RequestBody::complete(request, self.0.settings.contract, Mode::Stream)?;
+        call.check_start()?;
         let recording =
             self.recording(("POST", "/chat/completions"), Some(body.as_bytes()), true).map(Arc::new);
         let (client, fields, its_call) = (self.clone(), self.call_fields(), call.clone());
@@ -180,18 +222,7 @@ impl Client {
             let recording = its_recording.as_deref();
             client.repeated(&its_call, recording, attempts, before, || client.open(&its_call, &out))
         };
-        Stream::open(call, own, self.terms(), recording, Box::new(open))
-    }
-
-    fn call(&self, out: &Outgoing, wanted: Wanted, cancel: Option<&Cancel>) -> Result<Completion, Error> {
-        check_not_cancelled(cancel)?;
-        let call = Call::new(&self.0.settings.unary, cancel.cloned(), self.0.hooks.interrupt.as_ref());
-        let mut attempts = Vec::new();
-        let recording = self.recording((out.method.as_str(), out.path), out.body, false);
-        let recording = recording.as_ref();
-        let once = || self.attempt(&call, out, wanted);
-        let answer = self.repeated(&call, recording, &mut attempts, None, once)?;
-        Ok(answer.with_call(attempts, call.elapsed_ms()))
+        Stream::open(call.clone(), own, self.terms(), recording, Box::new(open))
     }
 
     /// Tries until it succeeds or may not be repeated. `before`: how the last attempt ended, where one
@@ -301,15 +332,6 @@ impl Client {
 
 fn is_success(status: u16) -> bool {
     (200..300).contains(&status)
-}
-
-fn check_not_cancelled(cancel: Option<&Cancel>) -> Result<(), Error> {
-    match cancel {
-        Some(cancel) if cancel.is_signalled() => {
-            Err(Error::new(Kind::Cancelled, "The call was cancelled before it began").with_billed(Billed::No))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// What an attempt that succeeded has reached.

@@ -442,7 +442,7 @@ fn limit(own: Option<u64>, default: u64) -> Option<Duration> {
 }
 
 /// How long each part of a call may take; `None` = no limit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Limits {
     pub connect: Option<Duration>,
     pub write: Option<Duration>,

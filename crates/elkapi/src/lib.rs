@@ -26,6 +26,7 @@ mod image;
 pub mod json;
 mod net;
 mod proxy;
+mod queue;
 mod random;
 mod record;
 mod refusal;
@@ -45,10 +46,11 @@ pub use completion::{Choice, Completion, ToolCall, Usage};
 pub use config::{Config, DEFAULT_BASE_URL, Fields, OPTIONS, OptionRow};
 pub use error::{Attempt, Billed, Error, Kind, Limit, Phase, Verdict};
 pub use image::{Image, Source, data_url};
+pub use queue::{HeldChunk, Queue, Taken, Work};
 pub use record::{Level, Recorder};
 pub use reply::{Body, Headers, Reply};
 pub use request::DEFAULT_MODEL;
-pub use stream::{Chunk, Step, Stream};
+pub use stream::{Chunk, OwnedChunk, Step, Stream};
 
 /// This library's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

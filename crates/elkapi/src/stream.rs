@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,10 @@ use crate::error::{Attempt, Billed, Error, Kind, Verdict};
 use crate::exchange::{Events, Received};
 use crate::fold::Fold;
 use crate::json::{Document, NotJson};
+use crate::net;
 use crate::record::{Attempted, Recording};
 use crate::refusal;
-use crate::reply::Reply;
+use crate::reply::{Body, Reply};
 use crate::secret::Secret;
 use crate::sse::Decoder;
 use crate::sys::fork;
@@ -125,6 +127,17 @@ impl<'a> Chunk<'a> {
         self.text
     }
 
+    /// A copy that outlives the stream's next step.
+    pub fn to_owned(&self) -> OwnedChunk {
+        let copied = |text: &str| {
+            // With room for the NUL that is put behind it.
+            let mut bytes = Vec::with_capacity(text.len() + 1);
+            bytes.extend_from_slice(text.as_bytes());
+            Body::new(bytes)
+        };
+        OwnedChunk { json: copied(&self.data), text: copied(self.text) }
+    }
+
     /// The event as a document, to be read by member or JSON Pointer.
     ///
     /// # Errors
@@ -132,6 +145,39 @@ impl<'a> Chunk<'a> {
     /// Where it nests too deep to be walked.
     pub fn document(&self) -> Result<Document, NotJson> {
         Document::of_text(&self.data)
+    }
+}
+
+/// A chunk that was taken out of its stream.
+#[derive(Clone, Debug)]
+pub struct OwnedChunk {
+    json: Body,
+    text: Body,
+}
+
+impl OwnedChunk {
+    /// The event's JSON as it came.
+    pub fn json(&self) -> &Body {
+        &self.json
+    }
+
+    /// What it added to the text of the choice with the lowest index; empty if nothing.
+    pub fn text(&self) -> &Body {
+        &self.text
+    }
+
+    /// The event as a document, to be read by member or JSON Pointer.
+    ///
+    /// # Errors
+    ///
+    /// Where it nests too deep to be walked.
+    pub fn document(&self) -> Result<Document, NotJson> {
+        Document::of_text(self.json.as_text().unwrap_or_default())
+    }
+
+    /// How much memory it holds, about.
+    pub(crate) fn size(&self) -> usize {
+        self.json.as_bytes().len() + self.text.as_bytes().len()
     }
 }
 
@@ -221,6 +267,18 @@ impl Stream {
     /// As [`Stream::next`].
     pub fn poll_buffered(&mut self) -> Result<Step, Error> {
         Ok(self.go_on(None)?.unwrap_or(Step::Pending))
+    }
+
+    /// Reads nothing until the descriptor is readable: whoever takes the chunks is behind. The call's
+    /// total and its tokens count meanwhile.
+    pub(crate) fn rest(&mut self, until_readable: BorrowedFd<'_>) -> Result<(), Error> {
+        match net::wait_readable(&self.call, until_readable, None) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let error = self.broken(error);
+                Err(self.fail(error))
+            }
+        }
     }
 
     /// The present chunk.

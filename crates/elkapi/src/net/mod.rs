@@ -15,12 +15,13 @@ mod wait;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::PollFd;
+use rustix::event::{PollFd, PollFlags};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver as EngineResolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport};
 use ureq::{Agent, http::Uri};
@@ -334,6 +335,13 @@ impl Connector<()> for TakeSpare {
         let wanted = Call::current().is_some_and(|call| !call.is_fresh_only() && !call.is_warming());
         Ok(if wanted { self.0.take() } else { None })
     }
+}
+
+/// Waits until the descriptor is readable or `until` passes, or the call is stopped; whether it is
+/// readable.
+pub(crate) fn wait_readable(call: &Call, fd: BorrowedFd<'_>, until: Option<Instant>) -> Result<bool, Error> {
+    let ready = wait::wait_for_one(fd, PollFlags::IN, call, None, until);
+    ready.map(|flags| !flags.is_empty()).map_err(|stop| wait::stopped(call, stop))
 }
 
 /// Pauses until then, or until the call is stopped.

@@ -62,14 +62,11 @@ pub(crate) fn wait_for_one(
     own: Option<(Instant, Limit)>,
     until: Option<Instant>,
 ) -> Result<PollFlags, Stop> {
-    // A call has at most two tokens: the caller's, and a stream's own.
-    let mut fds = [
-        PollFd::new(&fd, interest),
-        PollFd::new(&fd, PollFlags::empty()),
-        PollFd::new(&fd, PollFlags::empty()),
-    ];
+    // A call has at most three tokens: the caller's, a stream's own, and the queue's.
+    let unused = || PollFd::new(&fd, PollFlags::empty());
+    let mut fds = [PollFd::new(&fd, interest), unused(), unused(), unused()];
     let mut watched = 1;
-    for cancel in call.cancels().iter().take(2) {
+    for cancel in call.cancels().iter().take(3) {
         fds[watched] = PollFd::new(cancel.wake()?, PollFlags::IN);
         watched += 1;
     }

@@ -2,6 +2,7 @@
 //!
 //! [`Wake`] is readable for ever once it was woken. [`WakeSlot`] holds one that the first waiter
 //! makes; waking an empty slot does nothing, because whoever waits later looks at the flag first.
+//! [`Level`] is readable until it is lowered again.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -63,6 +64,43 @@ fn pair() -> io::Result<(OwnedFd, Option<OwnedFd>)> {
         rustix::io::ioctl_fionbio(end, true)?;
     }
     Ok((reader, Some(writer)))
+}
+
+/// Readable from when it is raised until it is lowered. Who raises and lowers it keeps to an order of
+/// their own, under a lock.
+#[derive(Debug)]
+pub(crate) struct Level(Wake);
+
+impl Level {
+    /// A low one.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptor left.
+    pub fn new() -> io::Result<Level> {
+        Wake::new().map(Level)
+    }
+
+    /// Makes it readable; of no effect in a forked child.
+    pub fn raise(&self) {
+        self.0.wake();
+    }
+
+    /// Makes it silent; of no effect in a forked child.
+    pub fn lower(&self) {
+        if !self.0.is_ours() {
+            return;
+        }
+        let mut taken = [0; 64];
+        // A counter is empty after one read; a pipe may hold more.
+        while matches!(rustix::io::read(&self.0.reader, &mut taken), Ok(64)) {}
+    }
+}
+
+impl AsFd for Level {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 /// A place for one [`Wake`], filled by the first waiter.
@@ -139,6 +177,20 @@ mod tests {
         }
         assert!(readable(slot.get().unwrap()));
         assert!(readable(slot.get().unwrap()));
+    }
+
+    #[test]
+    fn a_level_is_readable_until_it_is_lowered() {
+        let level = Level::new().unwrap();
+        assert!(!readable(&level.0));
+        for _ in 0..100 {
+            level.raise();
+        }
+        assert!(readable(&level.0) && readable(&level.0));
+        level.lower();
+        assert!(!readable(&level.0));
+        level.raise();
+        assert!(readable(&level.0));
     }
 
     #[test]

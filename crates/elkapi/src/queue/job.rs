@@ -1,0 +1,172 @@
+//! One piece of work: what a caller hands over, and carrying it out on a worker's thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::window::Window;
+use super::{Entry, HeldChunk, Shared, bound};
+use crate::call::Call;
+use crate::cancel::Cancel;
+use crate::client::Client;
+use crate::completion::Completion;
+use crate::error::{Error, Kind};
+use crate::request::Mode;
+
+/// A call to be made by a queue.
+#[derive(Debug)]
+pub struct Work {
+    pub(super) tag: u64,
+    task: Task,
+    cancel: Option<Cancel>,
+    client: Option<Client>,
+    announced: bool,
+}
+
+#[derive(Debug)]
+enum Task {
+    Answer(Vec<u8>),
+    Stream(Vec<u8>),
+    Document(String),
+}
+
+impl Work {
+    /// A chat request, a JSON object, for the whole answer.
+    pub fn chat_completions(request: impl Into<Vec<u8>>) -> Work {
+        Work::of(Task::Answer(request.into()))
+    }
+
+    /// A chat request whose answer comes chunk by chunk.
+    pub fn chat_completions_stream(request: impl Into<Vec<u8>>) -> Work {
+        Work::of(Task::Stream(request.into()))
+    }
+
+    /// The document at a path below the base URL, such as `/models`.
+    pub fn get(path: impl Into<String>) -> Work {
+        Work::of(Task::Document(path.into()))
+    }
+
+    fn of(task: Task) -> Work {
+        Work { tag: 0, task, cancel: None, client: None, announced: false }
+    }
+
+    /// A number of the caller's own that comes back with everything that belongs to this call; 0
+    /// unless set.
+    #[must_use]
+    pub fn tag(mut self, tag: u64) -> Work {
+        self.tag = tag;
+        self
+    }
+
+    /// A token that stops this call.
+    #[must_use]
+    pub fn cancel(mut self, cancel: &Cancel) -> Work {
+        self.cancel = Some(cancel.clone());
+        self
+    }
+
+    /// Another client than the queue's makes the call, such as one of [`Client::with`].
+    #[must_use]
+    pub fn client(mut self, client: &Client) -> Work {
+        self.client = Some(client.clone());
+        self
+    }
+
+    /// The opening of a stream is told too, before its first chunk ([`super::Taken::Opened`]).
+    #[must_use]
+    pub fn announced(mut self) -> Work {
+        self.announced = true;
+        self
+    }
+}
+
+/// Work that was taken on: its time runs.
+pub(super) struct Job {
+    tag: u64,
+    task: Task,
+    client: Client,
+    call: Arc<Call>,
+    /// Stops this call alone.
+    own: Cancel,
+    announced: bool,
+    /// The caller gave a token.
+    has_token: bool,
+}
+
+/// What a call came to: its answer; or the error, and what had arrived before it.
+pub(super) type Ending = (Option<Completion>, Option<Error>);
+
+impl Job {
+    /// `stop` stops it together with all others.
+    pub fn new(work: Work, shared: &Arc<Shared>, stop: &Cancel) -> Job {
+        let Work { tag, task, cancel, client, announced } = work;
+        let client = match client {
+            Some(client) => bound(&client, &Arc::downgrade(shared)),
+            None => shared.client.clone(),
+        };
+        let mode = if matches!(task, Task::Stream(_)) { Mode::Stream } else { Mode::Unary };
+        let own = Cancel::new();
+        let streams_own = (mode == Mode::Stream).then_some(&own);
+        let call = client.call(mode, cancel.iter().chain(streams_own).chain([stop]));
+        Job { tag, task, client, call, own, announced, has_token: cancel.is_some() }
+    }
+
+    pub fn tag(&self) -> u64 {
+        self.tag
+    }
+
+    /// Whether it can end while it waits for a worker, other than with all calls together.
+    pub fn needs_keeper(&self) -> bool {
+        self.has_token || self.call.deadline.is_some()
+    }
+
+    /// The call, whose time runs and whose tokens count while it waits for a worker.
+    pub fn call(&self) -> &Arc<Call> {
+        &self.call
+    }
+
+    /// Makes the call and hands out what it brings but for its ending. A defect of ours ends this call
+    /// alone.
+    pub fn run(self, shared: &Shared) -> Ending {
+        catch_unwind(AssertUnwindSafe(|| self.carry_out(shared))).unwrap_or_else(|_| {
+            (None, Some(Error::new(Kind::Internal, "elkapi met a defect of its own in a queue's worker")))
+        })
+    }
+
+    fn carry_out(self, shared: &Shared) -> Ending {
+        let outcome = match &self.task {
+            Task::Answer(request) => self.client.answer(&self.call, request),
+            Task::Document(path) => self.client.document(&self.call, path),
+            Task::Stream(request) => return self.stream(request, shared),
+        };
+        match outcome {
+            Ok(answer) => (Some(answer), None),
+            Err(error) => (None, Some(error)),
+        }
+    }
+
+    fn stream(&self, request: &[u8], shared: &Shared) -> Ending {
+        let mut stream = match self.client.stream(&self.call, self.own.clone(), request) {
+            Ok(stream) => stream,
+            Err(error) => return (None, Some(error)),
+        };
+        if self.announced {
+            shared.deliver(Entry::Opened { tag: self.tag, head: stream.head().clone() });
+        }
+        let window = Arc::new(Window::default());
+        let error = loop {
+            match stream.next() {
+                Some(Ok(chunk)) => {
+                    let chunk = chunk.to_owned();
+                    let permit = window.permit(chunk.size());
+                    shared.deliver(Entry::Chunk { tag: self.tag, chunk: HeldChunk::new(chunk, permit) });
+                    if let Err(error) = window.wait(&mut stream) {
+                        break Some(error);
+                    }
+                }
+                Some(Err(error)) => break Some(error),
+                None => break None,
+            }
+        };
+        (Some(stream.completion()), error)
+    }
+}
