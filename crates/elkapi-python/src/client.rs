@@ -12,6 +12,7 @@ use crate::answer::{Completion, Document};
 use crate::encode::json_text;
 use crate::failure::{raised, refused, type_name, wrong_type};
 use crate::interrupt;
+use crate::log;
 use crate::options::{Changes, ImageOptions};
 use crate::stream::Stream;
 
@@ -36,31 +37,46 @@ use crate::stream::Stream;
 #[pyclass(frozen, module = "elkapi")]
 pub struct Client {
     /// None once it was closed.
-    core: Mutex<Option<elkapi::Client>>,
+    core: Mutex<Option<Core>>,
     base_url: String,
     /// The arguments it was made with, then those of each `with_options`: what a pickle keeps.
     given: Vec<Py<PyDict>>,
 }
 
+/// The core's client, and the same one with records, made when somebody first listens.
+struct Core {
+    silent: elkapi::Client,
+    recording: Option<elkapi::Client>,
+}
+
 impl Client {
     fn made(core: elkapi::Client, given: Vec<Py<PyDict>>) -> Client {
         let base_url = core.base_url().to_owned();
-        Client { core: Mutex::new(Some(core)), base_url, given }
+        Client { core: Mutex::new(Some(Core { silent: core, recording: None })), base_url, given }
     }
 
-    fn open(&self, py: Python<'_>) -> PyResult<elkapi::Client> {
-        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    fn open(&self, py: Python<'_>, recording: bool) -> PyResult<elkapi::Client> {
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(|core| {
+            if !recording {
+                return core.silent.clone();
+            }
+            let make = || core.silent.with_recorder(Some(log::recorder()));
+            core.recording.get_or_insert_with(make).clone()
+        });
         core.ok_or_else(|| raised(py, &Error::new(Kind::Closed, "The client was closed")))
     }
 
     /// The core's client for one call.
-    fn changed(&self, py: Python<'_>, changes: &Changes<'_>) -> PyResult<elkapi::Client> {
-        let core = self.open(py)?;
-        if changes.is_empty() {
-            return Ok(core);
-        }
-        core.with(&changes.text()).map_err(|error| raised(py, &error))
+    fn for_call(&self, py: Python<'_>, changes: &Changes<'_>) -> PyResult<elkapi::Client> {
+        changed(py, self.open(py, log::is_wanted(py)?)?, changes)
     }
+}
+
+fn changed(py: Python<'_>, core: elkapi::Client, changes: &Changes<'_>) -> PyResult<elkapi::Client> {
+    if changes.is_empty() {
+        return Ok(core);
+    }
+    core.with(&changes.text()).map_err(|error| raised(py, &error))
 }
 
 /// Waits without the interpreter's lock: other threads run meanwhile. What a signal handler raises
@@ -83,7 +99,11 @@ impl Client {
     fn new(py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Client> {
         let changes = Changes::of_client(py, options)?;
         let core = Config::from_json(&changes.text()).and_then(elkapi::Client::new);
-        let core = core.map_err(|error| raised(py, &error))?.with_interrupt(Some(interrupt::signals()));
+        let core = core.map_err(|error| raised(py, &error))?;
+        if changes.reads_environment()? {
+            log::set_up(py)?;
+        }
+        let core = core.with_interrupt(Some(interrupt::signals()));
         Ok(Client::made(core, vec![changes.given.unbind()]))
     }
 
@@ -116,7 +136,7 @@ impl Client {
         let changes = Changes::of_call(py, "ask", arguments, Some(&members))?;
         let request = question(prompt, &members)?;
         let text = json_text(&request, "")?;
-        let core = self.changed(py, &changes)?;
+        let core = self.for_call(py, &changes)?;
         let cancel = changes.cancel.as_ref();
         Completion::of_core(py, waited(py, || core.chat_completions(&text, cancel))?)
     }
@@ -144,12 +164,12 @@ impl Client {
         let changes = Changes::of_call(py, "chat_completions", arguments, None)?;
         let cancel = changes.cancel.as_ref();
         if let Ok(bytes) = request.cast::<PyBytes>() {
-            let core = self.changed(py, &changes)?;
+            let core = self.for_call(py, &changes)?;
             let request = bytes.as_bytes();
             return Completion::of_core(py, waited(py, || core.chat_completions(request, cancel))?);
         }
         let text = request_text(request)?;
-        let core = self.changed(py, &changes)?;
+        let core = self.for_call(py, &changes)?;
         Completion::of_core(py, waited(py, || core.chat_completions(&text, cancel))?)
     }
 
@@ -179,12 +199,12 @@ impl Client {
         let changes = Changes::of_call(py, "stream", arguments, None)?;
         let cancel = changes.cancel.as_ref();
         if let Ok(bytes) = request.cast::<PyBytes>() {
-            let core = self.changed(py, &changes)?;
+            let core = self.for_call(py, &changes)?;
             let request = bytes.as_bytes();
             return waited(py, || core.chat_completions_stream(request, cancel)).map(Stream::of_core);
         }
         let text = request_text(request)?;
-        let core = self.changed(py, &changes)?;
+        let core = self.for_call(py, &changes)?;
         waited(py, || core.chat_completions_stream(&text, cancel)).map(Stream::of_core)
     }
 
@@ -207,7 +227,7 @@ impl Client {
         arguments: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Document>> {
         let changes = Changes::of_call(py, "models", arguments, None)?;
-        let core = self.changed(py, &changes)?;
+        let core = self.for_call(py, &changes)?;
         let cancel = changes.cancel.as_ref();
         Document::of_core(py, waited(py, || core.get("/models", cancel))?)
     }
@@ -223,7 +243,7 @@ impl Client {
     )]
     fn with_options(&self, py: Python<'_>, arguments: Option<&Bound<'_, PyDict>>) -> PyResult<Client> {
         let changes = Changes::of_call(py, "with_options", arguments, None)?;
-        let core = self.changed(py, &changes)?;
+        let core = changed(py, self.open(py, false)?, &changes)?;
         let mut given: Vec<_> = self.given.iter().map(|given| given.clone_ref(py)).collect();
         given.push(changes.given.unbind());
         Ok(Client::made(core, given))
@@ -254,7 +274,7 @@ impl Client {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         static UNPICKLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = slf.py();
-        slf.get().open(py)?;
+        slf.get().open(py, false)?;
         let unpickle = UNPICKLE.import(py, "elkapi._elkapi", "unpickle_client")?;
         (unpickle, (PyList::new(py, &slf.get().given)?,)).into_pyobject(py)
     }

@@ -30,7 +30,7 @@ impl Interrupt for Signals {
         Python::attach(|py| match py.check_signals() {
             Ok(()) => false,
             Err(raised) => {
-                RAISED.with(|place| place.replace(Some(raised)));
+                keep(raised);
                 true
             }
         })
@@ -45,6 +45,11 @@ impl Interrupt for Signals {
 pub fn signals() -> Arc<dyn Interrupt> {
     static SIGNALS: OnceLock<Arc<dyn Interrupt>> = OnceLock::new();
     SIGNALS.get_or_init(|| Arc::new(Signals)).clone()
+}
+
+/// Keeps what a signal handler raised until the call ends.
+pub fn keep(raised: PyErr) {
+    RAISED.with(|place| place.replace(Some(raised)));
 }
 
 /// What a signal handler raised during the call that just ended, if anything.

@@ -3,8 +3,8 @@
 //! `options` turns keyword arguments into the core's configuration text, `encode` a request from
 //! Python objects into JSON, `structure` classes that describe JSON, `decode` JSON into Python objects; `node` and `answer` are the classes
 //! an answer is read by, `stream` those of one that is still being written; `failure` raises what
-//! `elkapi._errors` defines; `interrupt` has Ctrl-C and the tokens that stop calls; `client` puts them
-//! together.
+//! `elkapi._errors` defines; `interrupt` has Ctrl-C and the tokens that stop calls, `log` the lines for
+//! Python's `logging`; `client` puts them together.
 
 mod answer;
 mod client;
@@ -14,6 +14,7 @@ mod failure;
 mod headers;
 mod image;
 mod interrupt;
+mod log;
 mod node;
 mod options;
 mod stream;

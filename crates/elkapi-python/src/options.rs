@@ -89,6 +89,11 @@ impl<'py> Changes<'py> {
         self.text.is_empty()
     }
 
+    /// Whether what is not given comes from the environment.
+    pub fn reads_environment(&self) -> PyResult<bool> {
+        self.given.get_item("environment")?.map_or(Ok(true), |value| value.is_truthy())
+    }
+
     fn member(&mut self, name: &str, value: &str) {
         if !self.text.is_empty() {
             self.text.push(',');

@@ -118,6 +118,8 @@ impl Stream {
                 inner.close();
                 return Err(raised);
             }
+        } else if let Some(raised) = interrupt::raised_meanwhile() {
+            return Err(raised);
         }
         match outcome {
             Ok(Step::Chunk) => {
@@ -201,7 +203,7 @@ impl Stream {
     /// readable. After the end it does nothing.
     fn close(&self) -> PyResult<()> {
         self.held()?.close();
-        Ok(())
+        interrupt::raised_meanwhile().map_or(Ok(()), Err)
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {
@@ -235,19 +237,23 @@ impl Drop for Stream {
         if inner.core.verdict().is_some() || self.process != process::id() {
             return;
         }
-        inner.core.close();
-        Python::try_attach(|py| {
+        let told = Python::try_attach(|py| {
             // An exception may be under way.
             let pending = PyErr::take(py);
+            inner.core.close();
             let words = c"a stream was dropped before its end; read it to the end, or use it in a with block";
             let category = py.get_type::<PyResourceWarning>();
-            if let Err(error) = PyErr::warn(py, &category, words, 1) {
+            let warned = PyErr::warn(py, &category, words, 1);
+            for error in interrupt::raised_meanwhile().into_iter().chain(warned.err()) {
                 error.write_unraisable(py, None);
             }
             if let Some(pending) = pending {
                 pending.restore(py);
             }
         });
+        if told.is_none() {
+            inner.core.close();
+        }
     }
 }
 
