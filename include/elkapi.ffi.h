@@ -4,10 +4,12 @@
 enum {
     /* It worked. */
     ELK_OK = 0,
-    /* A stream has ended well. */
+    /* A stream has ended well; a queue has nothing left. */
     ELK_DONE = 1,
     /* Nothing came in the time that the caller wanted to wait; nothing is lost. */
     ELK_PENDING = 2,
+    /* A queue hands out a chunk of a stream. */
+    ELK_CHUNK = 3,
     /* For elk_client_on_record: no attempts, those that failed, all. */
     ELK_RECORD_NONE = 0,
     ELK_RECORD_FAILURES = 1,
@@ -87,6 +89,8 @@ enum {
 typedef struct elk_cancel elk_cancel;
 
 typedef struct elk_client elk_client;
+
+typedef struct elk_queue elk_queue;
 
 typedef struct elk_result elk_result;
 
@@ -177,6 +181,28 @@ const char *elk_result_image_url(const elk_result *result, size_t i);
 elk_status elk_result_image_save(const elk_result *result, size_t i, const char *path);
 
 void elk_result_free(elk_result *result);
+
+elk_queue *elk_queue_new(const elk_client *client, uint32_t workers, uint32_t capacity);
+
+elk_status elk_queue_submit(const elk_queue *queue,
+                            const char *request_json,
+                            size_t len,
+                            uint64_t tag,
+                            const elk_cancel *cancel_or_null);
+
+elk_status elk_queue_submit_stream(const elk_queue *queue,
+                                   const char *request_json,
+                                   size_t len,
+                                   uint64_t tag,
+                                   const elk_cancel *cancel_or_null);
+
+elk_status elk_queue_next(const elk_queue *queue, int32_t wait_ms, uint64_t *tag, elk_result **result);
+
+ptrdiff_t elk_queue_handle(const elk_queue *queue);
+
+void elk_queue_cancel_all(const elk_queue *queue);
+
+void elk_queue_free(elk_queue *queue);
 
 size_t elk_json_quote(char *out, size_t cap, const char *text, size_t len);
 

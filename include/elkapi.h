@@ -60,10 +60,12 @@
 enum {
     /* It worked. */
     ELK_OK = 0,
-    /* A stream has ended well. */
+    /* A stream has ended well; a queue has nothing left. */
     ELK_DONE = 1,
     /* Nothing came in the time that the caller wanted to wait; nothing is lost. */
     ELK_PENDING = 2,
+    /* A queue hands out a chunk of a stream. */
+    ELK_CHUNK = 3,
     /* For elk_client_on_record: no attempts, those that failed, all. */
     ELK_RECORD_NONE = 0,
     ELK_RECORD_FAILURES = 1,
@@ -149,7 +151,12 @@ typedef struct elk_cancel elk_cancel;
 typedef struct elk_client elk_client;
 
 /**
- * What a call ended with: an answer or a failure. It never changes.
+ * Calls under way, and results that wait to be taken.
+ */
+typedef struct elk_queue elk_queue;
+
+/**
+ * What a call ended with: an answer or a failure; or one chunk out of a queue. It never changes.
  */
 typedef struct elk_result elk_result;
 
@@ -480,7 +487,7 @@ ELK_API const char *elk_result_message(const elk_result *result);
 /**
  * Gives the answer's text: that of the choice with the lowest index.
  *
- * Of a stream that failed it is what had arrived.
+ * Of a stream that failed it is what had arrived; of a chunk out of a queue what that added.
  *
  * `len`: NULL, or where to write the number of bytes; the text may contain NULs.
  *
@@ -497,7 +504,7 @@ ELK_API const char *elk_result_text(const elk_result *result, size_t *len);
  * An answer is `complete`, `length` (cut off by a token limit), `filtered` or `tool_calls`; a
  * failure is `failed`, `filtered`, `truncated`, `stalled` or `cancelled`.
  *
- * Returns: the word; `failed` for NULL.
+ * Returns: the word; `""` for a chunk out of a queue, `failed` for NULL.
  * Ownership: lent until the result is freed.
  * Threads: any, concurrently.
  * Since: 0.1
@@ -556,7 +563,8 @@ ELK_API const char *elk_result_type(const elk_result *result, const char *pointe
 /**
  * Gives the answer document, byte for byte as the server sent it.
  *
- * Of a stream it is what its chunks were put together to, also of one that failed.
+ * Of a stream it is what its chunks were put together to, also of one that failed; of a chunk out of
+ * a queue that event alone.
  *
  * `len`: NULL, or where to write the number of bytes.
  *
@@ -676,6 +684,133 @@ ELK_API elk_status elk_result_image_save(const elk_result *result, size_t i, con
 ELK_API void elk_result_free(elk_result *result);
 
 /**
+ * Makes a queue, for programs that must not block and for many calls at once.
+ *
+ * Its calls are made by this client on threads of the queue, which are started when there is work,
+ * block all signals, and end when there was none for some seconds. What `elk_client_on_record` and
+ * `elk_client_on_interrupt` set before runs on the thread that takes, in `elk_queue_next`.
+ *
+ * `workers`: how many calls are under way at once at most, up to 1024; 0 for 64. The others wait, in
+ * order. `capacity`: how many calls the queue holds at most, waiting, under way or not taken yet;
+ * 0 for 1024.
+ *
+ * Returns: the queue, never NULL; that of a client that cannot be used takes no calls.
+ * Ownership: the caller frees it with `elk_queue_free`; it keeps the client's connections.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API ELK_NODISCARD elk_queue *elk_queue_new(const elk_client *client, uint32_t workers, uint32_t capacity);
+
+/**
+ * Hands over a chat request for the whole answer, as `elk_chat_completions` makes it.
+ *
+ * Never blocks. A request that cannot be used arrives as a result. The call's limits count from
+ * now, also while it waits for others.
+ *
+ * `request_json`: the request. `len`: its bytes, or `ELK_NUL`.
+ * `tag`: a number of your own that comes back with the result.
+ * `cancel_or_null`: NULL, or a token that stops this call.
+ *
+ * Returns: `ELK_OK`; `ELK_E_QUEUE_FULL` when the queue holds as many calls as it may: take some
+ * results first; `ELK_E_FORKED` in a child process; the failure of a client that cannot be used.
+ * Ownership: the text is copied, the token kept as long as the call lasts.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API
+ELK_NODISCARD
+elk_status elk_queue_submit(const elk_queue *queue,
+                            const char *request_json,
+                            size_t len,
+                            uint64_t tag,
+                            const elk_cancel *cancel_or_null);
+
+/**
+ * Hands over a chat request whose answer comes chunk by chunk.
+ *
+ * As `elk_queue_submit`; a stream keeps one of the queue's threads as long as it lasts. While nobody
+ * takes its chunks it reads no further, and nothing piles up.
+ *
+ * Returns: as `elk_queue_submit`.
+ * Ownership: the text is copied, the token kept as long as the call lasts.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API
+ELK_NODISCARD
+elk_status elk_queue_submit_stream(const elk_queue *queue,
+                                   const char *request_json,
+                                   size_t len,
+                                   uint64_t tag,
+                                   const elk_cancel *cancel_or_null);
+
+/**
+ * Takes what comes next out of a queue.
+ *
+ * The chunks of a stream come in order, and after the last one its result. A chunk is an `elk_result`
+ * too: its text is what it added, its JSON the event.
+ *
+ * `wait_ms`: -1 waits until something comes, 0 does not wait, more waits no longer than that.
+ * `tag`: NULL, or where to write the number that the call was given.
+ * `result`: where to write the result, or NULL where nothing is handed over.
+ *
+ * Returns: `ELK_OK` with the result of a call, an answer or a failure; `ELK_CHUNK` with a chunk of a
+ * stream; `ELK_PENDING` when nothing came in that time; `ELK_DONE` when nothing waits, runs or is
+ * left to be taken; below 0: `ELK_E_INVALID_ARGUMENT` when an argument is missing, `ELK_E_FORKED` in a
+ * child process, `ELK_E_CANCELLED` when the client's interrupt hook ended the wait, the calls go on.
+ * Ownership: the caller frees the result with `elk_result_free`.
+ * Threads: any, concurrently; blocks unless `wait_ms` is 0.
+ * Since: 0.1
+ */
+ELK_API
+ELK_NODISCARD
+elk_status elk_queue_next(const elk_queue *queue,
+                          int32_t wait_ms,
+                          uint64_t *tag,
+                          elk_result **result);
+
+/**
+ * Gives the descriptor that is readable while something waits in a queue, for `poll`, `epoll`,
+ * `select` and event loops.
+ *
+ * It is readable again and again until everything was taken; only `elk_queue_next` makes it silent.
+ * When it is, call that with `wait_ms` 0 until it gives `ELK_PENDING` or `ELK_DONE`. Never read,
+ * write or close it.
+ *
+ * Returns: the descriptor; -1 for NULL and for the queue of a client that cannot be used.
+ * Ownership: belongs to the queue and lives as long as it.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API ptrdiff_t elk_queue_handle(const elk_queue *queue);
+
+/**
+ * Stops all calls of a queue, those that run and those that wait; it can be used further.
+ *
+ * Returns at once. Each call still has its result, to be taken, with the kind `cancelled`. To stop one
+ * call give it a token. NULL is allowed.
+ *
+ * Returns: nothing.
+ * Ownership: none.
+ * Threads: any, concurrently.
+ * Since: 0.1
+ */
+ELK_API void elk_queue_cancel_all(const elk_queue *queue);
+
+/**
+ * Gives a queue up: stops its calls, and forgets the results that nobody has taken. NULL is allowed.
+ *
+ * Waits at most a tenth of a second, for the queue's threads to end. In a forked child nothing of it
+ * is touched. No other thread may be using it; one that waits in `elk_queue_next` is using it.
+ *
+ * Returns: nothing.
+ * Ownership: takes the queue; results that were taken stay valid.
+ * Threads: any, once.
+ * Since: 0.1
+ */
+ELK_API void elk_queue_free(elk_queue *queue);
+
+/**
  * Writes a text as a JSON string, quotes and escapes included, so that it can stand in a request.
  *
  * Works as `snprintf`: writes at most `cap` bytes, the closing NUL included, and tells how many
@@ -695,7 +830,7 @@ ELK_API size_t elk_json_quote(char *out, size_t cap, const char *text, size_t le
 /**
  * Gives the name of a status, such as `rate_limit` for `ELK_E_RATE_LIMIT`.
  *
- * Returns: the name, `ok` for 0, `done` and `pending` of streams, `unknown` for a number that this version does not know.
+ * Returns: the name, `ok` for 0, `done`, `pending` and `chunk` of streams and queues, `unknown` for a number that this version does not know.
  * Ownership: belongs to the library and lives as long as the program.
  * Threads: any, concurrently.
  * Since: 0.1

@@ -39,12 +39,15 @@ macro_rules! taken {
     };
 }
 
-/// The place where a length is wanted, if it is.
+/// The place where a length is wanted, or what else is given out, if it is.
 macro_rules! out {
     ($pointer:expr) => {
-        // SAFETY: an out argument is NULL or points to memory for one size_t, which need not hold
-        // anything yet.
-        unsafe { $pointer.cast::<std::mem::MaybeUninit<usize>>().as_mut() }
+        out!($pointer, usize)
+    };
+    ($pointer:expr, $type:ty) => {
+        // SAFETY: an out argument is NULL or points to memory for one value of its type, which need
+        // not hold anything yet.
+        unsafe { $pointer.cast::<std::mem::MaybeUninit<$type>>().as_mut() }
     };
 }
 

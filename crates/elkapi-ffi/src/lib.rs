@@ -25,6 +25,9 @@ pub mod cancel;
 pub mod stream;
 
 pub mod result;
+
+pub mod queue;
+
 pub mod text;
 
 pub mod status;

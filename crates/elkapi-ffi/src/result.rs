@@ -1,4 +1,5 @@
-//! The result of a call: an answer or a failure, read by accessors that lend text.
+//! The result of a call: an answer or a failure, read by accessors that lend text. A queue also hands
+//! out chunks of streams in this form.
 //!
 //! What is lent and does not exist in that form in the core is made once, kept in the result, and
 //! only ever added to: the pointers live as long as the result, whichever thread asked.
@@ -10,20 +11,26 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use elkapi_core::json::{Document, Type, View};
-use elkapi_core::{Body, Completion, Error, Image, Kind, Reply};
+use elkapi_core::{Body, Completion, Error, Image, Kind, OwnedChunk, Reply};
 
 use crate::ffi::Lent;
 use crate::status::{OK, elk_status};
 
-/// What a call ended with: an answer or a failure. It never changes.
+/// What a call ended with: an answer or a failure; or one chunk out of a queue. It never changes.
 pub struct elk_result {
-    outcome: Result<Completion, Error>,
-    /// What had arrived of an answer before its stream failed.
-    partial: Option<Completion>,
-    /// The error document and the client's own facts, parsed when they are first asked for.
+    outcome: Outcome,
+    /// A chunk, the error document or the client's own facts, parsed when they are first asked for.
+    chunk: OnceLock<Option<Document>>,
     error: OnceLock<Option<Document>>,
     call: OnceLock<Option<Document>>,
     kept: Mutex<HashMap<Key, Body>>,
+}
+
+enum Outcome {
+    Answer(Completion),
+    /// And what had arrived of an answer before its stream failed.
+    Failure(Error, Option<Completion>),
+    Chunk(OwnedChunk),
 }
 
 /// What a kept text answers.
@@ -47,30 +54,48 @@ const _: fn() = || {
 
 impl elk_result {
     pub(crate) fn of(outcome: Result<Completion, Error>) -> elk_result {
-        let kept = Mutex::default();
-        elk_result { outcome, partial: None, error: OnceLock::new(), call: OnceLock::new(), kept }
+        elk_result::new(match outcome {
+            Ok(answer) => Outcome::Answer(answer),
+            Err(error) => Outcome::Failure(error, None),
+        })
     }
 
     /// What a stream came to: its answer, or the error and what had arrived before it.
     pub(crate) fn of_stream(answer: Option<Completion>, error: Option<Error>) -> elk_result {
         match (answer, error) {
-            (Some(answer), None) => elk_result::of(Ok(answer)),
-            (partial, Some(error)) => elk_result { partial, ..elk_result::failed(error) },
+            (Some(answer), None) => elk_result::new(Outcome::Answer(answer)),
+            (partial, Some(error)) => elk_result::new(Outcome::Failure(error, partial)),
             (None, None) => elk_result::failed(Error::new(Kind::Internal, "A stream came to nothing")),
         }
     }
 
-    /// The answer, whole or partial.
-    fn answer(&self) -> Option<&Completion> {
-        self.outcome.as_ref().ok().or(self.partial.as_ref())
+    pub(crate) fn of_chunk(chunk: OwnedChunk) -> elk_result {
+        elk_result::new(Outcome::Chunk(chunk))
     }
 
     pub(crate) fn failed(error: Error) -> elk_result {
         elk_result::of(Err(error))
     }
 
+    fn new(outcome: Outcome) -> elk_result {
+        let (chunk, error, call) = Default::default();
+        elk_result { outcome, chunk, error, call, kept: Mutex::default() }
+    }
+
+    /// The answer, whole or partial.
+    fn answer(&self) -> Option<&Completion> {
+        match &self.outcome {
+            Outcome::Answer(answer) => Some(answer),
+            Outcome::Failure(_, partial) => partial.as_ref(),
+            Outcome::Chunk(_) => None,
+        }
+    }
+
     pub(crate) fn error(&self) -> Option<&Error> {
-        self.outcome.as_ref().err()
+        match &self.outcome {
+            Outcome::Failure(error, _) => Some(error),
+            _ => None,
+        }
     }
 
     /// Lends the text for that key, made now unless it was made before. What there is none of is
@@ -92,33 +117,37 @@ impl elk_result {
     fn body(&self) -> Option<&[u8]> {
         match &self.outcome {
             // What a stream folded to is no body.
-            Ok(answer) if answer.saw_done().is_some() => None,
+            Outcome::Answer(answer) if answer.saw_done().is_some() => None,
             _ => self.reply().map(Reply::body_with_nul),
         }
     }
 
     fn reply(&self) -> Option<&Reply> {
         match &self.outcome {
-            Ok(answer) => Some(answer.reply()),
-            Err(error) => error.reply(),
+            Outcome::Answer(answer) => Some(answer.reply()),
+            Outcome::Failure(error, _) => error.reply(),
+            Outcome::Chunk(_) => None,
         }
     }
 
     /// The place that a pointer names: in the error document, in the client's own facts, or in the
-    /// answer.
+    /// answer or the chunk.
     fn place(&self, pointer: &str) -> Option<View<'_>> {
         let below =
             |root| pointer.strip_prefix(root).filter(|rest: &&str| rest.is_empty() || rest.starts_with('/'));
+        if let Outcome::Chunk(chunk) = &self.outcome {
+            return self.chunk.get_or_init(|| chunk.document().ok()).as_ref()?.pointer(pointer);
+        }
         if below("/error").is_some() {
             let error = self.error()?;
             let document = self.error.get_or_init(|| Document::of_text(&error.document()).ok());
             return document.as_ref()?.pointer(pointer);
         }
         if let Some(rest) = below("/call") {
-            let text = || match (self.answer(), &self.outcome) {
+            let text = || match (self.answer(), self.error()) {
                 (Some(answer), _) => answer.call_document(),
-                (None, Err(error)) => error.call_document(),
-                (None, Ok(answer)) => answer.call_document(),
+                (None, Some(error)) => error.call_document(),
+                (None, None) => String::new(),
             };
             let document = self.call.get_or_init(|| Document::of_text(&text()).ok());
             return document.as_ref()?.pointer(rest);
@@ -176,7 +205,7 @@ pub unsafe extern "C" fn elk_result_message(result: *const elk_result) -> *const
 
 /// Gives the answer's text: that of the choice with the lowest index.
 ///
-/// Of a stream that failed it is what had arrived.
+/// Of a stream that failed it is what had arrived; of a chunk out of a queue what that added.
 ///
 /// `len`: NULL, or where to write the number of bytes; the text may contain NULs.
 ///
@@ -186,11 +215,10 @@ pub unsafe extern "C" fn elk_result_message(result: *const elk_result) -> *const
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elk_result_text(result: *const elk_result, len: *mut usize) -> *const c_char {
-    boundary!(result, Lent::EMPTY.give(out!(len)) => match result.answer() {
-        Some(answer) => {
-            result.lend(Key::Text, || Some(with_room(answer.text()))).give(out!(len))
-        }
-        None => Lent::EMPTY.give(out!(len)),
+    boundary!(result, Lent::EMPTY.give(out!(len)) => match (&result.outcome, result.answer()) {
+        (Outcome::Chunk(chunk), _) => Lent::of(chunk.text()).give(out!(len)),
+        (_, Some(answer)) => result.lend(Key::Text, || Some(with_room(answer.text()))).give(out!(len)),
+        (_, None) => Lent::EMPTY.give(out!(len)),
     })
 }
 
@@ -199,7 +227,7 @@ pub unsafe extern "C" fn elk_result_text(result: *const elk_result, len: *mut us
 /// An answer is `complete`, `length` (cut off by a token limit), `filtered` or `tool_calls`; a
 /// failure is `failed`, `filtered`, `truncated`, `stalled` or `cancelled`.
 ///
-/// Returns: the word; `failed` for NULL.
+/// Returns: the word; `""` for a chunk out of a queue, `failed` for NULL.
 /// Ownership: lent until the result is freed.
 /// Threads: any, concurrently.
 /// Since: 0.1
@@ -207,10 +235,11 @@ pub unsafe extern "C" fn elk_result_text(result: *const elk_result, len: *mut us
 pub unsafe extern "C" fn elk_result_verdict(result: *const elk_result) -> *const c_char {
     boundary!(result, Lent::fixed(c"failed").give(None) => {
         let verdict = match &result.outcome {
-            Ok(answer) => answer.verdict(),
-            Err(error) => error.verdict(),
+            Outcome::Answer(answer) => answer.verdict().name(),
+            Outcome::Failure(error, _) => error.verdict().name(),
+            Outcome::Chunk(_) => "",
         };
-        result.lend(Key::Verdict, || Some(verdict.name().into())).give(None)
+        result.lend(Key::Verdict, || Some(verdict.into())).give(None)
     })
 }
 
@@ -307,7 +336,8 @@ pub unsafe extern "C" fn elk_result_type(result: *const elk_result, pointer: *co
 
 /// Gives the answer document, byte for byte as the server sent it.
 ///
-/// Of a stream it is what its chunks were put together to, also of one that failed.
+/// Of a stream it is what its chunks were put together to, also of one that failed; of a chunk out of
+/// a queue that event alone.
 ///
 /// `len`: NULL, or where to write the number of bytes.
 ///
@@ -317,9 +347,10 @@ pub unsafe extern "C" fn elk_result_type(result: *const elk_result, pointer: *co
 /// Since: 0.1
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn elk_result_json(result: *const elk_result, len: *mut usize) -> *const c_char {
-    boundary!(result, Lent::EMPTY.give(out!(len)) => match result.answer() {
-        Some(answer) => Lent::with_nul(answer.reply().body_with_nul()).give(out!(len)),
-        None => Lent::EMPTY.give(out!(len)),
+    boundary!(result, Lent::EMPTY.give(out!(len)) => match (&result.outcome, result.answer()) {
+        (Outcome::Chunk(chunk), _) => Lent::of(chunk.json()).give(out!(len)),
+        (_, Some(answer)) => Lent::with_nul(answer.reply().body_with_nul()).give(out!(len)),
+        (_, None) => Lent::EMPTY.give(out!(len)),
     })
 }
 

@@ -14,13 +14,15 @@ pub(crate) const OK: elk_status = 0;
 pub(crate) const DONE: elk_status = 1;
 /// Nothing came in the time that the caller wanted to wait.
 pub(crate) const PENDING: elk_status = 2;
+/// A queue hands out a chunk of a stream.
+pub(crate) const CHUNK: elk_status = 3;
 
 /// The number of the shared library's name, libelkapi.so.0: what a program was compiled for.
 pub(crate) const ABI_VERSION: u32 = 0;
 
 /// Gives the name of a status, such as `rate_limit` for `ELK_E_RATE_LIMIT`.
 ///
-/// Returns: the name, `ok` for 0, `done` and `pending` of streams, `unknown` for a number that this version does not know.
+/// Returns: the name, `ok` for 0, `done`, `pending` and `chunk` of streams and queues, `unknown` for a number that this version does not know.
 /// Ownership: belongs to the library and lives as long as the program.
 /// Threads: any, concurrently.
 /// Since: 0.1
@@ -34,6 +36,7 @@ pub extern "C" fn elk_status_name(status: elk_status) -> *const c_char {
                 (OK, c"ok".to_owned()),
                 (DONE, c"done".to_owned()),
                 (PENDING, c"pending".to_owned()),
+                (CHUNK, c"chunk".to_owned()),
             ]).collect()
         });
         let known = names.iter().find(|(number, _)| *number == status);

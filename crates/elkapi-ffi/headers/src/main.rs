@@ -159,8 +159,9 @@ fn generated(root: &Path, config: Config) -> Result<String, String> {
 fn statuses(more: &[(&str, i32)]) -> String {
     let mut text = String::from(
         "enum {\n    /* It worked. */\n    ELK_OK = 0,\n    \
-         /* A stream has ended well. */\n    ELK_DONE = 1,\n    \
+         /* A stream has ended well; a queue has nothing left. */\n    ELK_DONE = 1,\n    \
          /* Nothing came in the time that the caller wanted to wait; nothing is lost. */\n    ELK_PENDING = 2,\n    \
+         /* A queue hands out a chunk of a stream. */\n    ELK_CHUNK = 3,\n    \
          /* For elk_client_on_record: no attempts, those that failed, all. */\n    \
          ELK_RECORD_NONE = 0,\n    ELK_RECORD_FAILURES = 1,\n    ELK_RECORD_ALL = 2,\n",
     );
