@@ -563,6 +563,52 @@ CHECKS["fork/amid-calls"] = fork("amid-calls", requests=None, connections=None)
 CHECKS["fork/cancel"] = fork("cancel", requests=3, connections=3)
 
 
+# The queue
+
+
+@functools.cache
+def queue_program(place: Place) -> Path:
+    return place.compiled(ROOT / "tests/c/queue.c")
+
+
+#: After the case the simulator must have seen that.
+QUEUE_CASES: dict[str, dict[str, int]] = {
+    "arguments": {},
+    "calls": {"requests": 1000, "max_in_flight": 64, "connections": 64},
+    "streams": {"requests": 256, "max_in_flight": 256},
+    "paused": {"requests": 256},
+    "stop": {},
+    "hook": {"requests": 1},
+    "record": {"requests": 10},
+    "freed": {},
+    "forked": {},
+    "exit": {},
+    "return": {},
+    "quick-exit": {},
+    "exit-handler": {},
+}
+
+
+def queue(case: str, wanted: dict[str, int]) -> Callable[[Place], None]:
+    def queued(place: Place) -> None:
+        scope, times = f"queue-{case}", 5 if TOOLS.name else 50
+        run(
+            *(queue_program(place), case, place.base_url.removesuffix("/v1"), f"/s/{scope}", times),
+            env=place.env,
+        )
+        stats = place.stats(scope)
+        for what, number in wanted.items():
+            # What a tool slows down may have less under way than it could.
+            fewer = TOOLS.name and what != "requests" and stats[what] < number
+            need(fewer or stats[what] == number, f"{what} is {stats[what]}, not {number}")
+
+    return queued
+
+
+for one_case, one_wanted in QUEUE_CASES.items():
+    CHECKS[f"queue/{one_case}"] = queue(one_case, one_wanted)
+
+
 # Examples
 
 

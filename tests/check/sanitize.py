@@ -5,13 +5,23 @@ import os
 from base import ROOT, check, run
 
 SANITIZED = ROOT / "build" / "address"
-# What goes through the interface in every way; stops and forks are about time, which the tools stretch.
+# What goes through the interface in every way; other stops and forks are about time, which the tools stretch.
 PROGRAMS = (
     "programs/arguments",
     "programs/answer",
     "programs/quote",
     "programs/stream",
     "programs/stop-points",
+    "queue/arguments",
+    "queue/calls",
+    "queue/streams",
+    "queue/stop",
+    "queue/hook",
+    "queue/record",
+    "queue/freed",
+    "queue/exit",
+    "queue/return",
+    "queue/quick-exit",
     "cpp/17",
 )
 EXAMPLES = ("examples/hello", "examples/picture", "examples/tools", "snippets/")
