@@ -126,7 +126,8 @@ fn for_readers(header: &str, functions: &[(String, String)]) -> String {
 
 /// What `dpkg-shlibdeps` reads: the oldest package that has all that a program uses.
 fn for_debian(functions: &[(String, String)]) -> String {
-    let mut text = String::from("libelkapi.so.0 libelkapi0 #MINVER#\n");
+    let mut text =
+        String::from("libelkapi.so.0 libelkapi0 #MINVER#\n* Build-Depends-Package: libelkapi-dev\n");
     let mut sorted: Vec<_> = functions.iter().collect();
     sorted.sort();
     for (name, since) in sorted {
