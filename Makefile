@@ -15,7 +15,7 @@ OUTPUT  := build/test-output
 RECORD  := $(PYTHON) tests/leaks/record.py
 
 .PHONY: help build demo test conformance check headers bench bench-stream bench-cancel fuzz clean \
-        library simulator python-module \
+        languages library simulator python-module \
         test-rust test-c test-python test-leaks test-conformance lint
 
 help: ## this list
@@ -69,6 +69,9 @@ conformance: library simulator python-module ## every wire fixture in Rust, C an
 
 test-conformance: library simulator python-module ## that no broken expectation of a wire fixture passes in any language
 	@$(PYTHON) -m pytest -q tests/conformance
+
+languages: library simulator ## one script of cases in every language of bindings/, as a table
+	@python3 tests/languages/run.py
 
 test-leaks: test-rust test-c test-python ## that no API key of the tests stands in what the tests printed or wrote
 	@$(PYTHON) -m pytest -q tests/leaks

@@ -1,0 +1,432 @@
+"""`make languages`: one script of cases in every language that reads the header, as a table.
+
+`cases.json` says what is done and what must come of it. A runner in each language
+(`bindings/LANGUAGE/test/runner.*`) does it with the binding's public interface and tells what it saw; it
+judges nothing. This program starts the simulator and the runners, judges, and looks at what the runners
+cannot tell: the simulator's counters, signals, open sockets, written files. Then it runs every program of
+each binding's README in a fresh folder against an installed library.
+
+A missing interpreter is NOT RUN and a failure. Languages as arguments run only those.
+"""
+
+import base64
+import concurrent.futures
+import contextlib
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "languages"
+PREFIX = BUILD / "prefix"
+VERSION = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
+#: Far more than any case takes; what takes longer hangs.
+LONGEST = 60.0
+#: A limit in milliseconds may be missed on a busy machine, but not again and again.
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Language:
+    """How a language's runner is built and started; commands run in the build folder of the language."""
+
+    name: str
+    tools: tuple[str, ...]
+    start: list[str]
+    build: list[list[str]] = field(default_factory=list)
+
+    @property
+    def binding(self) -> Path:
+        return ROOT / "bindings" / self.name
+
+    @property
+    def folder(self) -> Path:
+        return BUILD / self.name
+
+
+def binding(path: str) -> str:
+    return str(ROOT / "bindings" / path)
+
+
+LANGUAGES = [
+    Language("ruby", ("ruby",), ["ruby", "-W", "-I", binding("ruby/lib"), binding("ruby/test/runner.rb")]),
+]
+
+
+def environment() -> dict[str, str]:
+    """The installed library and nothing else of this checkout."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ELKAPI_")}
+    kept["LD_LIBRARY_PATH"] = str(PREFIX / "lib")
+    kept["PKG_CONFIG_PATH"] = str(PREFIX / "lib/pkgconfig")
+    kept["GOFLAGS"] = "-mod=mod"
+    return kept
+
+
+@contextlib.contextmanager
+def simulator() -> Iterator[str]:
+    program = ROOT / "target/release/elkapi-sim"
+    command = [program, "--fixtures", ROOT / "tests/wire", "--until-stdin-closes", "--quiet"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process.stdout.readline().strip().removesuffix("/v1")
+    finally:
+        process.communicate(timeout=10)
+
+
+class Server:
+    """The simulator, as one case sees it."""
+
+    def __init__(self, origin: str, scope: str) -> None:
+        self.root = f"{origin}/s/{scope}"
+
+    def stats(self) -> dict[str, Any]:
+        with urllib.request.urlopen(f"{self.root}/__stats", timeout=10) as reply:
+            return json.load(reply)
+
+    def wait_for(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """The counters, as soon as they are as wanted, or as they are after ten seconds."""
+        until = time.monotonic() + 10
+        while True:
+            stats = self.stats()
+            if "sent" in wanted and stats["last_request"]:
+                body = json.loads(base64.b64decode(stats["last_request"]["body_base64"]))
+                stats["sent"] = body["messages"][0]["content"]
+            seen = {name: stats.get(name) for name in wanted}
+            if seen == wanted or time.monotonic() > until:
+                return seen
+            time.sleep(0.005)
+
+
+class BrokenError(Exception):
+    """The runner ended, hangs, or says what is not understood."""
+
+
+class Runner:
+    """One process of a language's runner: a line of JSON texts between tabs in, lines of JSON out."""
+
+    def __init__(self, language: Language, origin: str) -> None:
+        self.root = f"{origin}/s/{language.name}-environment"
+        added = {"ELKAPI_BASE_URL": f"{self.root}/v1", "ELKAPI_API_KEY": "sk-environment"}
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self.process = subprocess.Popen(
+            language.start,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            cwd=language.folder,
+            env={**environment(), **added},
+        )
+        self.rest = b""
+
+    def write(self, *parts: str) -> None:
+        self.process.stdin.write(("\t".join(parts) + "\n").encode())
+        self.process.stdin.flush()
+
+    def read(self) -> dict[str, Any]:
+        until = time.monotonic() + LONGEST
+        while b"\n" not in self.rest:
+            left = max(0.0, until - time.monotonic())
+            if not select.select([self.process.stdout], [], [], left)[0]:
+                raise BrokenError(f"the runner says nothing for {LONGEST:.0f} s\n{self.said()}")
+            piece = os.read(self.process.stdout.fileno(), 1 << 16)
+            if not piece:
+                raise BrokenError(f"the runner ended with {self.process.wait()}\n{self.said()}")
+            self.rest += piece
+        line, self.rest = self.rest.split(b"\n", 1)
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise BrokenError(f"the runner says {line!r}\n{self.said()}") from None
+
+    def said(self) -> str:
+        self.errors.seek(0)
+        return self.errors.read().decode(errors="replace")[-3000:]
+
+    def sockets(self) -> int:
+        """How many TCP connections to the simulator the process holds."""
+        found = 0
+        connections = Path(f"/proc/{self.process.pid}/net/tcp").read_text()
+        for entry in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                inode = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(entry))
+                found += bool(inode and f" {inode[1]} " in connections)
+        return found
+
+    def close(self) -> None:
+        """A runner ends by itself, with 0, when there is nothing more to do."""
+        self.process.stdin.close()
+        try:
+            status = self.process.wait(LONGEST)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise BrokenError(f"the runner does not end\n{self.said()}") from None
+        if status != 0:
+            raise BrokenError(f"the runner ended with {status}\n{self.said()}")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def mismatch(wanted: Any, seen: Any) -> bool:
+    if not isinstance(wanted, dict):
+        return type(wanted) is not type(seen) or wanted != seen
+    ((rule, value),) = wanted.items()
+    if rule in ("at_least", "below"):
+        return not isinstance(seen, int | float) or (seen < value if rule == "at_least" else seen >= value)
+    if rule == "among":
+        return seen not in value
+    if not isinstance(seen, str):
+        return True
+    return {
+        "contains": lambda: value not in seen,
+        "begins": lambda: not seen.startswith(value),
+        "length": lambda: len(seen) != value,
+    }[rule]()
+
+
+def wrong(expected: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    return [
+        f"{name} is {facts.get(name, 'not told')!r}, not {wanted!r}"
+        for name, wanted in expected.items()
+        if name not in facts or mismatch(wanted, facts[name])
+    ]
+
+
+def broken(wanted: Any) -> Any:
+    """An expectation that what is right does not meet."""
+    if isinstance(wanted, dict):
+        ((rule, value),) = wanted.items()
+        return {
+            "at_least": lambda: {rule: 10**9},
+            "below": lambda: {rule: -1},
+            "among": lambda: {rule: ["nothing"]},
+            "length": lambda: {rule: value + 1},
+        }.get(rule, lambda: {rule: value + "#"})()
+    if isinstance(wanted, bool):
+        return not wanted
+    if isinstance(wanted, int):
+        return wanted + 1
+    return "something" if wanted is None else wanted + "#"
+
+
+def drive(runner: Runner, server: Server, case: dict[str, Any], facts_of_file: Path) -> dict[str, Any]:
+    """Has the runner do one case, and adds what only this side can see."""
+    what = case["do"]
+    config = case.get("config", {})
+    if config is not None:
+        base_url = server.root + case.get("base", "/v1")
+        config = json.dumps(
+            {"base_url": base_url, "api_key": "sk-test", "good": f"{server.root}/v1"} | config
+        )
+    argument = case.get("argument", "")
+    if argument == "FILE":
+        argument = str(facts_of_file)
+    request = case.get("request", "")
+    as_text = [
+        part if isinstance(part, str) else json.dumps(part, ensure_ascii=False)
+        for part in (request, argument)
+    ]
+    good = f"{server.root}/v1"
+    parts = json.loads(config) if config else {}
+    parts.pop("good", None)
+    before = runner.sockets()
+    runner.write(
+        what,
+        json.dumps(parts) if parts else "",
+        *as_text,
+        json.dumps({"base_url": good, "api_key": "sk-test"}),
+    )
+
+    if what == "first":
+        first = runner.read()
+        seen_at = time.monotonic_ns()
+        facts = runner.read()
+        # Each of the two texts is the time at which it was sent.
+        second = facts["text"].removeprefix(first["first"])
+        facts["second_came"] = first["first"].isdigit() and second.isdigit()
+        facts["seen_before_second_sent"] = facts["second_came"] and seen_at < int(second)
+        return facts
+    if what in ("cancel", "interrupt"):
+        waiting = runner.read()
+        if waiting != {"waiting": True}:
+            raise BrokenError(f"the runner says {waiting} before it waits")
+        server.wait_for({"in_flight": 1})
+        if case["argument"] == "stream" and (begun := runner.read()) != {"begun": True}:
+            raise BrokenError(f"the runner says {begun} in place of the first chunk")
+        # That the call has come so far is known; that it waits on its socket takes it no time worth naming.
+        started = time.monotonic()
+        if what == "interrupt":
+            runner.process.send_signal(signal.SIGINT)
+        else:
+            runner.write("go")
+        stopped = runner.read()
+        stopped.setdefault("ms", (time.monotonic() - started) * 1000)
+        return stopped | runner.read()
+    facts = runner.read()
+    if what in ("forget", "close"):
+        until = time.monotonic() + 10
+        while (left := runner.sockets() - before) > 0 and what == "forget" and time.monotonic() < until:
+            time.sleep(0.02)
+        facts["connections_left"] = max(0, left)
+    if what == "picture":
+        written = facts_of_file.read_bytes()
+        whole = len(written) == facts.get("bytes") and written.startswith(b"\x89PNG\r\n")
+        facts["file"] = "as told, a PNG" if whole else f"{len(written)} bytes"
+    return facts
+
+
+def try_case(runner: Runner, origin: str, language: str, number: int, case: dict[str, Any]) -> list[str]:
+    for attempt in range(TRIES):
+        server = Server(origin, f"{language}-{number}-{attempt}")
+        with tempfile.TemporaryDirectory() as folder:
+            facts = drive(runner, server, case, Path(folder) / "鹿.png")
+        expected = {
+            name: VERSION if wanted == "VERSION" else wanted for name, wanted in case["expect"].items()
+        }
+        found = wrong(expected, facts)
+        if "stats" in case:
+            stats = server.wait_for(case["stats"])
+            found += [f"the simulator's {text}" for text in wrong(case["stats"], stats)]
+        if not found:
+            # A case that cannot fail shows nothing.
+            for name, wanted in expected.items():
+                if not wrong({name: broken(wanted)}, facts):
+                    found.append(f"an expectation that is broken passes: {name}")
+            return found
+        only_slow = all(text.startswith("ms is") for text in found)
+        if not only_slow:
+            break
+    return found
+
+
+def prepare(language: Language) -> None:
+    language.folder.mkdir(parents=True, exist_ok=True)
+    for command in language.build:
+        done = subprocess.run(
+            command,
+            cwd=language.folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise BrokenError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-4000:]}")
+
+
+def run_language(language: Language, cases: list[dict[str, Any]], origin: str) -> dict[str, list[str]]:
+    outcome: dict[str, list[str]] = {}
+    try:
+        prepare(language)
+    except BrokenError as error:
+        return {case["case"]: [str(error)] for case in cases}
+    runner = Runner(language, origin)
+    for number, case in enumerate(cases):
+        try:
+            outcome[case["case"]] = try_case(runner, origin, language.name, number, case)
+        except BrokenError as error:
+            outcome[case["case"]] = [str(error)]
+            runner.kill()
+            runner = Runner(language, origin)
+    try:
+        runner.close()
+        outcome[ENDS] = []
+    except BrokenError as error:
+        outcome[ENDS] = [str(error)]
+    outcome[README] = readme(language, origin)
+    return outcome
+
+
+ENDS = "the program ends by itself"
+README = "every program of the README runs in a fresh folder"
+BLOCK = re.compile(r"^(?:<!-- (\S+) prints ([^\n]+) -->\n)?```(\w+)\n(.*?)^```$", re.S | re.M)
+
+
+def readme(language: Language, origin: str) -> list[str]:
+    """Each program by the commands of the page's first shell block, which names the first program."""
+    page = (language.binding / "README.md").read_text()
+    blocks = [match.groups() for match in BLOCK.finditer(page)]
+    programs = [(name, prints, code) for name, prints, _, code in blocks if name]
+    unnamed = [kind for name, _, kind, _ in blocks if not name and kind != "sh"]
+    shell = next((code for name, _, kind, code in blocks if kind == "sh"), None)
+    if not programs or shell is None or unnamed:
+        return [f"README: {len(programs)} programs, shell block: {shell}, blocks without a name: {unnamed}"]
+    first = Path(programs[0][0]).stem
+    found = []
+    for name, prints, code in programs:
+        with tempfile.TemporaryDirectory() as folder:
+            left_out = shutil.ignore_patterns("test", "node_modules")
+            shutil.copytree(language.binding, Path(folder) / language.name, ignore=left_out)
+            (Path(folder) / name).write_text(code)
+            done = subprocess.run(
+                ["bash", "-euc", re.sub(rf"\b{first}\b", Path(name).stem, shell)],
+                cwd=folder,
+                env={**environment(), "ELKAPI_BASE_URL": f"{origin}/v1", "ELKAPI_API_KEY": "sk-test"},
+                capture_output=True,
+                text=True,
+            )
+        if done.returncode != 0 or prints not in done.stdout:
+            found.append(
+                f"README, {name}: ended with {done.returncode}, printed {done.stdout!r}, "
+                f"not {prints!r}\n{done.stderr[-2000:]}"
+            )
+    return found
+
+
+def main() -> int:
+    wanted = sys.argv[1:]
+    known = [language.name for language in LANGUAGES]
+    if unknown := set(wanted) - set(known):
+        sys.exit(f"no language is called {' or '.join(sorted(unknown))}; there are {', '.join(known)}")
+    chosen = [language for language in LANGUAGES if not wanted or language.name in wanted]
+    cases = json.loads((Path(__file__).parent / "cases.json").read_text())
+    installed = subprocess.run(
+        ["make", "-s", "install", f"PREFIX={PREFIX}"], cwd=ROOT, capture_output=True, text=True
+    )
+    if installed.returncode != 0:
+        sys.exit(f"make install: {installed.stdout}{installed.stderr}")
+
+    absent = {
+        language.name: [tool for tool in language.tools if not (shutil.which(tool) or Path(tool).is_file())]
+        for language in chosen
+    }
+    present = [language for language in chosen if not absent[language.name]]
+    with simulator() as origin, concurrent.futures.ThreadPoolExecutor(2) as lanes:
+        ran = lanes.map(lambda language: run_language(language, cases, origin), present)
+        outcomes = dict(zip([language.name for language in present], ran, strict=True))
+
+    rows = [case["case"] for case in cases] + [ENDS, README]
+    widest = max(map(len, rows))
+    print(f"{'case':{widest}}", *(f"{name:6}" for name in outcomes))
+    for row in rows:
+        marks = ["ok" if outcome.get(row) == [] else "FAILED" for outcome in outcomes.values()]
+        print(f"{row:{widest}}", *(f"{mark:6}" for mark in marks))
+    failures = 0
+    for name, outcome in outcomes.items():
+        for row in rows:
+            for text in outcome.get(row, ["it was not run"]):
+                failures += 1
+                print(f"{name}, {row}: {text}", file=sys.stderr)
+    for name, tools in absent.items():
+        if tools:
+            failures += 1
+            print(f"NOT RUN: {name} (needs {', '.join(tools)}; see .ci/run for the packages)")
+    print(f"{len(rows)} cases in {len(outcomes)} of {len(chosen)} languages, {failures} failures")
+    return 0 if failures == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
