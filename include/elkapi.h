@@ -770,10 +770,9 @@ elk_status elk_queue_next(const elk_queue *queue,
                           elk_result **result);
 
 /**
- * Gives the descriptor that is readable while something waits in a queue, for `poll`, `epoll`,
- * `select` and event loops.
+ * Gives the descriptor that is readable while something waits in a queue.
  *
- * It is readable again and again until everything was taken; only `elk_queue_next` makes it silent.
+ * It is for `poll`, `epoll`, `select` and event loops, and readable again and again until everything was taken; only `elk_queue_next` makes it silent.
  * When it is, call that with `wait_ms` 0 until it gives `ELK_PENDING` or `ELK_DONE`. Never read,
  * write or close it.
  *
@@ -782,7 +781,8 @@ elk_status elk_queue_next(const elk_queue *queue,
  * Threads: any, concurrently.
  * Since: 0.1
  */
-ELK_API ptrdiff_t elk_queue_handle(const elk_queue *queue);
+ELK_API
+ptrdiff_t elk_queue_handle(const elk_queue *queue);
 
 /**
  * Stops all calls of a queue, those that run and those that wait; it can be used further.

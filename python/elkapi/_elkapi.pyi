@@ -102,7 +102,8 @@ class Client:
     defaults. `timeout`: seconds for a whole call, 600 unless given, or `elkapi.Timeout`; for a stream
     seconds to its first byte, 600, and of silence, 310; **None means no limit**. `max_retries`:
     repetitions of what cannot be charged twice, 2 unless given; `retry_risky=True` repeats what may
-    have been charged too. `base_delay_ms`: the first pause. `headers`: more header fields for every
+    have been charged too. `pacing=True` learns how many calls a second the server takes and starts no
+    more. `base_delay_ms`: the first pause. `headers`: more header fields for every
     request. `ca_file`, `ca_pem`: certificate authorities to trust beside the system's;
     `client_cert_file`, `client_key_file`: our own certificate; `min_tls`: `"1.2"` or `"1.3"`;
     `insecure_skip_verify=True` accepts any certificate, so that others can read the key. `proxy`: the
@@ -126,6 +127,7 @@ class Client:
         max_retries: int | None = None,
         base_delay_ms: int | None = None,
         retry_risky: bool | None = None,
+        pacing: bool | None = None,
         idempotency_header: str | None = None,
         ca_file: str | None = None,
         ca_pem: str | None = None,

@@ -201,10 +201,9 @@ pub unsafe extern "C" fn elk_queue_next(
     })
 }
 
-/// Gives the descriptor that is readable while something waits in a queue, for `poll`, `epoll`,
-/// `select` and event loops.
+/// Gives the descriptor that is readable while something waits in a queue.
 ///
-/// It is readable again and again until everything was taken; only `elk_queue_next` makes it silent.
+/// It is for `poll`, `epoll`, `select` and event loops, and readable again and again until everything was taken; only `elk_queue_next` makes it silent.
 /// When it is, call that with `wait_ms` 0 until it gives `ELK_PENDING` or `ELK_DONE`. Never read,
 /// write or close it.
 ///

@@ -22,7 +22,8 @@ use crate::stream::Stream;
 /// defaults. `timeout`: seconds for a whole call, 600 unless given, or `elkapi.Timeout`; for a stream
 /// seconds to its first byte, 600, and of silence, 310; **None means no limit**. `max_retries`:
 /// repetitions of what cannot be charged twice, 2 unless given; `retry_risky=True` repeats what may
-/// have been charged too. `base_delay_ms`: the first pause. `headers`: more header fields for every
+/// have been charged too. `pacing=True` learns how many calls a second the server takes and starts no
+/// more. `base_delay_ms`: the first pause. `headers`: more header fields for every
 /// request. `ca_file`, `ca_pem`: certificate authorities to trust beside the system's;
 /// `client_cert_file`, `client_key_file`: our own certificate; `min_tls`: `"1.2"` or `"1.3"`;
 /// `insecure_skip_verify=True` accepts any certificate, so that others can read the key. `proxy`: the
@@ -94,7 +95,7 @@ impl Client {
     #[new]
     #[pyo3(
         signature = (**options),
-        text_signature = "(*, base_url=None, api_key=None, contract=None, timeout=..., max_retries=None, base_delay_ms=None, retry_risky=None, idempotency_header=None, ca_file=None, ca_pem=None, client_cert_file=None, client_key_file=None, min_tls=None, insecure_skip_verify=None, proxy=None, no_proxy=None, headers=None, traceparent=None, user_agent=None, max_body_bytes=None, max_event_bytes=None, max_idle_connections=None, allow_http=None, environment=None)"
+        text_signature = "(*, base_url=None, api_key=None, contract=None, timeout=..., max_retries=None, base_delay_ms=None, retry_risky=None, pacing=None, idempotency_header=None, ca_file=None, ca_pem=None, client_cert_file=None, client_key_file=None, min_tls=None, insecure_skip_verify=None, proxy=None, no_proxy=None, headers=None, traceparent=None, user_agent=None, max_body_bytes=None, max_event_bytes=None, max_idle_connections=None, allow_http=None, environment=None)"
     )]
     fn new(py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Client> {
         let changes = Changes::of_client(py, options)?;

@@ -384,7 +384,9 @@ mod tests {
     fn every_option_of_the_core_has_its_python_type() {
         for row in OPTIONS {
             let wanted = match row.name {
-                "allow_http" | "environment" | "insecure_skip_verify" | "retry_risky" => Wanted::Truth,
+                "allow_http" | "environment" | "insecure_skip_verify" | "pacing" | "retry_risky" => {
+                    Wanted::Truth
+                }
                 "headers" => Wanted::Fields,
                 name if name.starts_with("max_") || name.ends_with("_ms") => Wanted::Whole,
                 _ => Wanted::Text,

@@ -156,6 +156,11 @@ pub(crate) fn act(
             rate_limit(connection, exchange, head, &fields)
         }
 
+        Kind::RateLimit if exchange.is_within_rate(fault.count()) => {
+            reply::send(connection, exchange, &ordinary, head.keep_alive)
+        }
+        Kind::RateLimit => rate_limit(connection, exchange, head, &[]),
+
         Kind::ShortLength => wrong_length(connection, exchange, ordinary, |length| length / 2),
         Kind::LongLength => wrong_length(connection, exchange, ordinary, |length| length + 100),
         Kind::HugeContentLength => {

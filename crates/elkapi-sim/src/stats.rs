@@ -161,6 +161,8 @@ struct Page {
     incomplete: u64,
     last: Option<(Arc<Head>, Arc<Vec<u8>>)>,
     log: VecDeque<LoggedRequest>,
+    /// When the last requests were let through, where only some are in any second.
+    let_through: VecDeque<Instant>,
 }
 
 impl Page {
@@ -339,6 +341,24 @@ impl Exchange<'_> {
                 .pages()
                 .each(self.scope.as_deref(), |page| page.in_flight = page.in_flight.saturating_sub(1));
         }
+    }
+
+    /// Whether fewer than `most` were let through within the last second; then this one is too. Counted
+    /// for the scope, where the path has one.
+    pub(crate) fn is_within_rate(&self, most: usize) -> bool {
+        let mut pages = self.ledger.pages();
+        let pages = &mut *pages;
+        let page =
+            self.scope.as_ref().and_then(|scope| pages.scopes.get_mut(scope)).unwrap_or(&mut pages.all);
+        let now = Instant::now();
+        while page.let_through.front().is_some_and(|at| now.duration_since(*at).as_secs() >= 1) {
+            page.let_through.pop_front();
+        }
+        let is_within = page.let_through.len() < most;
+        if is_within {
+            page.let_through.push_back(now);
+        }
+        is_within
     }
 
     /// Notes that the client closed while its reply was under way.

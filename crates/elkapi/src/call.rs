@@ -53,6 +53,8 @@ pub(crate) struct Call {
     patience: Mutex<Option<Instant>>,
     /// That time came before any byte did.
     out_of_patience: AtomicBool,
+    /// How long the present attempt waited for its turn, and the pace then, where calls are paced.
+    paced: Mutex<Option<Paced>>,
     /// The call only opens a connection ahead.
     warming: AtomicBool,
     failure: Mutex<Option<Error>>,
@@ -81,6 +83,7 @@ impl Call {
             dialling_since: Mutex::new(None),
             patience: Mutex::new(None),
             out_of_patience: AtomicBool::new(false),
+            paced: Mutex::new(None),
             warming: AtomicBool::new(false),
             failure: Mutex::new(None),
         })
@@ -210,6 +213,14 @@ impl Call {
         self.fresh_only.load(Ordering::Relaxed)
     }
 
+    pub fn set_paced(&self, waited: Duration, rate: Option<f64>) {
+        *self.paced.lock().unwrap_or_else(PoisonError::into_inner) = Some(Paced { waited, rate });
+    }
+
+    pub fn paced(&self) -> Option<Paced> {
+        *self.paced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn set_warming(&self) {
         self.warming.store(true, Ordering::Relaxed);
     }
@@ -274,6 +285,14 @@ impl Call {
             (own, total) => own.or(total),
         }
     }
+}
+
+/// What pacing did to an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paced {
+    pub waited: Duration,
+    /// The limit then, in calls a second.
+    pub rate: Option<f64>,
 }
 
 thread_local! {

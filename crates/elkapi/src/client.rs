@@ -10,9 +10,10 @@ use crate::call::{Call, Interrupt};
 use crate::cancel::Cancel;
 use crate::completion::{Completion, Wanted};
 use crate::config::{Config, Settings};
-use crate::error::{Attempt, Error};
+use crate::error::{Attempt, Billed, Error, Kind};
 use crate::exchange::{Exchange, Outgoing};
 use crate::net;
+use crate::pacing::{self, Outcome, Pacer, Turn};
 use crate::random;
 use crate::record::{Attempted, Recorder, Recording};
 use crate::refusal;
@@ -28,6 +29,8 @@ struct Inner {
     config: Config,
     settings: Settings,
     exchange: Arc<Exchange>,
+    /// Where calls are paced.
+    pacer: Option<Arc<Pacer>>,
     hooks: Hooks,
 }
 
@@ -54,7 +57,8 @@ impl Client {
         let config = config.completed();
         let settings = config.settings()?;
         let exchange = Arc::new(Exchange::new(&settings));
-        Ok(Client(Arc::new(Inner { config, settings, exchange, hooks: Hooks::default() })))
+        let pacer = settings.pacing.then(Arc::default);
+        Ok(Client(Arc::new(Inner { config, settings, exchange, pacer, hooks: Hooks::default() })))
     }
 
     /// A client with other limits, retries or header fields, over the same connections.
@@ -67,8 +71,8 @@ impl Client {
     pub fn with(&self, changes_json: &str) -> Result<Client, Error> {
         let config = self.0.config.clone().changed(Config::check_per_call(changes_json)?);
         let settings = config.settings()?;
-        let (exchange, hooks) = (self.0.exchange.clone(), self.0.hooks.clone());
-        Ok(Client(Arc::new(Inner { config, settings, exchange, hooks })))
+        let (exchange, pacer) = (self.0.exchange.clone(), self.0.pacer.clone());
+        Ok(Client(Arc::new(Inner { config, settings, exchange, pacer, hooks: self.0.hooks.clone() })))
     }
 
     /// The same client over the same connections, which asks this hook when a signal interrupts a
@@ -95,7 +99,8 @@ impl Client {
 
     fn with_hooks(&self, hooks: Hooks) -> Client {
         let (config, settings) = (self.0.config.clone(), self.0.settings.clone());
-        Client(Arc::new(Inner { config, settings, exchange: self.0.exchange.clone(), hooks }))
+        let (exchange, pacer) = (self.0.exchange.clone(), self.0.pacer.clone());
+        Client(Arc::new(Inner { config, settings, exchange, pacer, hooks }))
     }
 
     /// Opens a connection ahead of the first call, unless one is idle already; nothing is sent.
@@ -236,19 +241,30 @@ impl Client {
         mut once: impl FnMut() -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut ended = before;
+        let mut billed = Billed::No;
         loop {
             if let Some(error) = ended {
-                let retries = (attempts.len() as u32).saturating_sub(1);
+                let mut retries = (attempts.len() as u32).saturating_sub(1);
+                // Where calls are paced, one that is refused for the rate gets another turn.
+                if self.0.pacer.is_some() && error.kind() == Kind::RateLimit && retries < pacing::REPEATS {
+                    retries = 0;
+                }
                 let pause = self.0.settings.retry.pause(&error, retries, random::fraction(), call.left());
                 let Some(pause) = pause else { return Err(self.told(error, call, attempts)) };
+                billed = error.billed();
                 if let Err(stopped) = net::pause(call, Instant::now() + pause) {
                     // What the last attempt told of money holds; nothing was sent since.
-                    return Err(self.told(stopped.with_billed(error.billed()), call, attempts));
+                    return Err(self.told(stopped.with_billed(billed), call, attempts));
                 }
             }
+            let turn = match self.wait_for_turn(call) {
+                Ok(turn) => turn,
+                Err(stopped) => return Err(self.told(stopped.with_billed(billed), call, attempts)),
+            };
             let began = Instant::now();
             let outcome = once();
             let took = began.elapsed();
+            self.learn(turn, &outcome);
             attempts.push(attempt_of(&outcome, took.as_millis() as u64));
             let (answer, error) = (outcome.as_ref().ok().and_then(Reached::answer), outcome.as_ref().err());
             if let Some(recording) = recording
@@ -262,6 +278,32 @@ impl Client {
                 Err(error) => ended = Some(error.with_traffic(call.sent(), call.received())),
             }
         }
+    }
+
+    /// Waits until the pace lets the next request start.
+    fn wait_for_turn(&self, call: &Call) -> Result<Option<Turn>, Error> {
+        let Some(pacer) = &self.0.pacer else { return Ok(None) };
+        let asked = Instant::now();
+        let turn = pacer.turn(asked);
+        let mut next = turn.waits.then_some(turn.at);
+        while let Some(at) = next {
+            if let Err(stopped) = net::pause(call, at) {
+                pacer.forgo();
+                return Err(stopped);
+            }
+            next = pacer.held_until(Instant::now());
+        }
+        call.set_paced(asked.elapsed(), turn.rate);
+        Ok(Some(turn))
+    }
+
+    fn learn<T: Reached>(&self, turn: Option<Turn>, outcome: &Result<T, Error>) {
+        let (Some(pacer), Some(turn)) = (&self.0.pacer, turn) else { return };
+        let (what, reply) = match outcome {
+            Ok(reached) => (Outcome::Taken, Some(reached.head())),
+            Err(error) => (Outcome::of(error), error.reply()),
+        };
+        pacer.learn(Instant::now(), turn, what, reply.map(Reply::headers));
     }
 
     /// The error with the facts of the whole call, and without the key.

@@ -116,6 +116,8 @@ options! {
         "The first pause before repeating; each further one is twice as long, up to 8 s.";
     retry_risky: bool, "boolean", "false", true,
         "Also repeat failures after which the request may have been billed.";
+    pacing: bool, "boolean", "false", false,
+        "Learn from refusals for the rate (429, 503) how many calls a second the server takes, and start no more; a call that is refused so is repeated up to 16 times, unless `max_retries` is 0.";
     idempotency_header: String, "name of a header field", "none", true,
         "Sends a random value under that name, the same for all attempts of a call. The gateway knows no such field.";
     ca_file: String, "path of a PEM file", "none", false,
@@ -391,6 +393,7 @@ impl Config {
                 base_delay: Duration::from_millis(self.base_delay_ms.unwrap_or(500)),
                 risky: self.retry_risky.unwrap_or(false),
             },
+            pacing: self.pacing.unwrap_or(false),
             idempotency_header: self.idempotency_header.as_deref().map(idempotency_header).transpose()?,
             max_body_bytes: self.max_body_bytes.unwrap_or(256 << 20),
             max_idle_connections: self.max_idle_connections.unwrap_or(64) as usize,
@@ -466,6 +469,7 @@ pub(crate) struct Settings {
     pub stream: Limits,
     pub max_event_bytes: usize,
     pub retry: Policy,
+    pub pacing: bool,
     pub idempotency_header: Option<HeaderName>,
     pub max_body_bytes: u64,
     pub max_idle_connections: usize,

@@ -25,6 +25,7 @@ mod fold;
 mod image;
 pub mod json;
 mod net;
+mod pacing;
 mod proxy;
 mod queue;
 mod random;

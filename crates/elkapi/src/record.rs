@@ -121,6 +121,10 @@ struct Line<'a> {
     bytes_received: u64,
     connection_reused: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    paced_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pace_calls_per_second: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
 }
 
@@ -202,6 +206,11 @@ impl Recording {
             bytes_sent: call.sent(),
             bytes_received: call.received(),
             connection_reused: call.is_reused(),
+            paced_ms: call.paced().map(|paced| milliseconds(paced.waited)),
+            pace_calls_per_second: call
+                .paced()
+                .and_then(|paced| paced.rate)
+                .map(|rate| (rate * 10.0).round() / 10.0),
             traceparent: self.traceparent.as_deref(),
         }
     }

@@ -444,3 +444,47 @@ fn the_workers_end_when_there_is_nothing_to_do() {
     queue.submit(Work::chat_completions(HELLO)).unwrap();
     assert!(ending(&queue).unwrap().1.is_some());
 }
+
+#[test]
+fn a_paced_client_finds_the_servers_rate_and_loses_no_call() {
+    let sim = simulator();
+    let kept = Arc::new(Kept(Mutex::default()));
+    let paced = client_with(&sim.url("/fault/rate-limit-50/v1"), r#"{"pacing":true,"max_retries":2}"#);
+    let queue = queue(&paced.with_recorder(Some(kept.clone())), 64);
+    let start = std::time::SystemTime::now();
+    for tag in 0..500 {
+        queue.submit(Work::chat_completions(wishing(r#"{"delay_ms":20}"#)).tag(tag)).unwrap();
+    }
+    let mut answered = 0;
+    while let Some((_, answer, error)) = ending(&queue) {
+        assert!(answer.is_some(), "{error:?}");
+        answered += 1;
+    }
+    assert_eq!(answered, 500);
+    let begun = start.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let records = kept.0.lock().unwrap();
+    let records: Vec<Value> = records.iter().map(|(_, json)| serde_json::from_str(json).unwrap()).collect();
+    let later = |record: &&Value| record["started_unix_ms"].as_u64().unwrap() > begun + 1_000;
+    let refused = |record: &&Value| record["http.response.status_code"] == 429;
+    let (later, all) = (records.iter().filter(later).collect::<Vec<_>>(), records.len());
+    let refused_later = later.iter().copied().filter(refused).count();
+    println!("{all} attempts, {} after the first second, {refused_later} of them refused", later.len());
+    assert!(refused_later * 10 < later.len(), "{refused_later} of {}", later.len());
+    let paces: Vec<f64> =
+        later.iter().filter_map(|record| record["pace_calls_per_second"].as_f64()).collect();
+    assert!(paces.len() * 2 > later.len() && paces.iter().all(|pace| *pace < 100.0), "{paces:?}");
+    assert!(later.iter().any(|record| record["paced_ms"].as_f64() > Some(0.0)));
+}
+
+#[test]
+fn a_servers_wish_to_wait_holds_up_the_other_calls_of_a_paced_client_too() {
+    let sim = simulator();
+    let paced = client_with(&sim.url("/fault/429-ms-400/v1"), r#"{"pacing":true}"#);
+    paced.chat_completions(HELLO, None).unwrap_err();
+    let start = Instant::now();
+    paced.chat_completions(HELLO, None).unwrap_err();
+    assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
+    let hasty = paced.with(r#"{"total_timeout_ms":50}"#).unwrap();
+    let error = hasty.chat_completions(HELLO, None).unwrap_err();
+    assert_eq!((error.kind(), error.billed().name()), (Kind::Timeout, "no"), "{error}");
+}
