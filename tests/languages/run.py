@@ -62,6 +62,12 @@ def binding(path: str) -> str:
 
 LANGUAGES = [
     Language("ruby", ("ruby",), ["ruby", "-W", "-I", binding("ruby/lib"), binding("ruby/test/runner.rb")]),
+    Language(
+        "go",
+        ("go", "cc", "pkg-config"),
+        ["./runner"],
+        [["sh", "-c", f"cd '{binding('go')}' && go vet ./... && go build -o '{BUILD}/go/runner' ./test"]],
+    ),
 ]
 
 

@@ -1,0 +1,3 @@
+module elkapi.com/elkapi
+
+go 1.19
