@@ -29,10 +29,10 @@ const MODELS: [(&str, &str, &str); 4] = [
     ("gpt-5.5", "openai", "\"openai\""),
 ];
 
-/// Answers a request whose path starts with `/v1`.
-pub(crate) fn answer(head: &Head, path: &str, body: &[u8]) -> Reply {
+/// Answers a request whose path starts with `/v1`; `wishes` stand for the request's member `sim`.
+pub(crate) fn answer(head: &Head, path: &str, body: &[u8], wishes: Option<&Value>) -> Reply {
     let id = clock::request_id();
-    let mut reply = route(head, path, body, &id).unwrap_or_else(|refusal| refusal.into_reply(&id));
+    let mut reply = route(head, path, body, wishes, &id).unwrap_or_else(|refusal| refusal.into_reply(&id));
     add_common_fields(&mut reply, id);
     reply
 }
@@ -122,7 +122,7 @@ impl Refusal {
     }
 }
 
-fn route(head: &Head, path: &str, body: &[u8], id: &str) -> Result<Reply, Refusal> {
+fn route(head: &Head, path: &str, body: &[u8], wishes: Option<&Value>, id: &str) -> Result<Reply, Refusal> {
     let allowed = match path {
         "/v1/chat/completions" => "POST",
         _ if path == "/v1/models" || path.starts_with("/v1/models/") => "GET",
@@ -148,7 +148,7 @@ fn route(head: &Head, path: &str, body: &[u8], id: &str) -> Result<Reply, Refusa
     match path.strip_prefix("/v1/models") {
         Some("" | "/") => Ok(models()),
         Some(model) => model_or_error(&model[1..]),
-        None => chat(head, key, body, id),
+        None => chat(head, key, body, wishes, id),
     }
 }
 
@@ -194,10 +194,12 @@ fn model_or_error(id: &str) -> Result<Reply, Refusal> {
     }
 }
 
-/// What a test asks for in the request's member `sim`.
+/// What a test asks for, most often in the request's member `sim`.
 struct Wishes {
     delay: Duration,
     text: Option<String>,
+    /// The calls of an answer that asks for tools.
+    calls: Vec<Call>,
     chunks: Option<usize>,
     chunk_delay: Duration,
     bytes: Option<usize>,
@@ -205,13 +207,13 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn of(request: &Value) -> Wishes {
-        let sim = &request["sim"];
+    fn of(sim: &Value) -> Wishes {
         let number = |name: &str| sim[name].as_u64();
         let count = |name: &str| number(name).and_then(|count| usize::try_from(count).ok());
         Wishes {
             delay: Duration::from_millis(number("delay_ms").unwrap_or(0)),
             text: sim["text"].as_str().map(str::to_owned),
+            calls: sim["tool_calls"].as_array().into_iter().flatten().filter_map(Call::wished).collect(),
             chunks: count("chunks").map(|chunks| chunks.clamp(1, 10_000_000)),
             chunk_delay: Duration::from_micros(number("chunk_delay_us").unwrap_or(0)),
             bytes: count("bytes").map(|bytes| bytes.min(1 << 30)),
@@ -224,10 +226,41 @@ impl Wishes {
 enum Content {
     Text(String),
     Picture { markdown: String, tokens: u64 },
-    ToolCall { id: String, name: String, arguments: String },
+    ToolCalls(Vec<Call>),
 }
 
-fn chat(head: &Head, key: &str, body: &[u8], id: &str) -> Result<Reply, Refusal> {
+/// One call of a tool.
+#[derive(Clone)]
+struct Call {
+    id: String,
+    name: String,
+    /// JSON, as a model writes it.
+    arguments: String,
+}
+
+impl Call {
+    /// A call with an id that depends on what it is.
+    fn made(name: String, arguments: String, seed: &str) -> Call {
+        let number = clock::fingerprint(&format!("{name}\n{seed}"));
+        Call { id: format!("call_{number:016x}{:016x}", clock::mix(number)), name, arguments }
+    }
+
+    /// `{"name": …, "arguments": object or text}`, with an id if it matters.
+    fn wished(call: &Value) -> Option<Call> {
+        let arguments = match &call["arguments"] {
+            Value::Null => "{}".to_owned(),
+            Value::String(text) => text.clone(),
+            arguments => arguments.to_string(),
+        };
+        let mut made = Call::made(call["name"].as_str()?.to_owned(), arguments.clone(), &arguments);
+        if let Some(id) = call["id"].as_str() {
+            made.id = id.to_owned();
+        }
+        Some(made)
+    }
+}
+
+fn chat(head: &Head, key: &str, body: &[u8], wishes: Option<&Value>, id: &str) -> Result<Reply, Refusal> {
     const NO_MODEL: &str = "Model name not specified, model name cannot be empty";
     let media_type = head.header("content-type").unwrap_or_default();
     if !media_type.to_ascii_lowercase().starts_with("application/json") {
@@ -261,7 +294,7 @@ fn chat(head: &Head, key: &str, body: &[u8], id: &str) -> Result<Reply, Refusal>
         return Err(Refusal::relay(403, "\"insufficient_user_quota\"", message));
     }
     let picture = picture_options(&request, model)?;
-    let wishes = Wishes::of(&request);
+    let wishes = Wishes::of(wishes.unwrap_or(&request["sim"]));
     let content = make_content(&request, messages, picture, &wishes)?;
     let prompt_tokens =
         messages.iter().map(|message| 1 + answer::tokens(&answer::text_of(&message["content"]))).sum();
@@ -355,6 +388,9 @@ fn make_content(
     let from_user = messages.iter().rev().find(|message| message["role"] == "user");
     let prompt_content = from_user.map_or(&empty, |message| &message["content"]);
     let prompt = answer::text_of(prompt_content);
+    if !wishes.calls.is_empty() {
+        return Ok(Content::ToolCalls(wishes.calls.clone()));
+    }
     if let Some(text) = &wishes.text {
         return Ok(Content::Text(match wishes.bytes {
             Some(bytes) => answer::stretched(text, bytes),
@@ -374,7 +410,7 @@ fn make_content(
     let last = messages.last().unwrap_or(&empty);
     let tool_answered = last["role"] == "tool";
     if !tool_answered && let Some(call) = tool_call(request, &prompt) {
-        return Ok(call);
+        return Ok(Content::ToolCalls(vec![call]));
     }
     let text = match (&wishes.bytes, request["response_format"]["type"].as_str()) {
         (Some(bytes), _) => answer::stretched(&answer::answer_to(&prompt, 0), *bytes),
@@ -391,7 +427,7 @@ fn make_content(
 }
 
 /// A call of the tool that the request prescribes, or of the first.
-fn tool_call(request: &Value, prompt: &str) -> Option<Content> {
+fn tool_call(request: &Value, prompt: &str) -> Option<Call> {
     if request["tool_choice"] == "none" {
         return None;
     }
@@ -405,8 +441,11 @@ fn tool_call(request: &Value, prompt: &str) -> Option<Content> {
         Value::Null => "{}".to_owned(),
         parameters => schema::sample(parameters).to_string(),
     };
-    let number = clock::fingerprint(&format!("{name}\n{prompt}"));
-    Some(Content::ToolCall { id: format!("call_{number:016x}{:016x}", clock::mix(number)), name, arguments })
+    Some(Call::made(name, arguments, prompt))
+}
+
+fn tokens_of(calls: &[Call]) -> u64 {
+    calls.iter().map(|call| answer::tokens(&call.arguments)).sum()
 }
 
 /// Everything that a reply is written from.
@@ -471,15 +510,20 @@ impl Answered<'_> {
                 out.push(b'"');
                 ("stop", self.usage(tokens, tokens))
             }
-            Content::ToolCall { id, name, arguments } => {
-                let call = format!(
-                    "\"\",\"tool_calls\":[{{\"id\":\"{id}\",\"type\":\"function\",\"function\":\
-                     {{\"name\":{},\"arguments\":{}}}}}]",
-                    quoted(&name),
-                    quoted(&arguments)
-                );
-                out.extend_from_slice(call.as_bytes());
-                ("tool_calls", self.usage(answer::tokens(&arguments), 0))
+            Content::ToolCalls(calls) => {
+                let list: Vec<_> = calls
+                    .iter()
+                    .map(|Call { id, name, arguments }| {
+                        format!(
+                            "{{\"id\":{},\"type\":\"function\",\"function\":{{\"name\":{},\"arguments\":{}}}}}",
+                            quoted(id),
+                            quoted(name),
+                            quoted(arguments)
+                        )
+                    })
+                    .collect();
+                out.extend_from_slice(format!("\"\",\"tool_calls\":[{}]", list.join(",")).as_bytes());
+                ("tool_calls", self.usage(tokens_of(&calls), 0))
             }
         };
         out.extend_from_slice(format!("}},\"finish_reason\":\"{finish}\"}}],\"usage\":{usage}}}").as_bytes());
@@ -515,25 +559,28 @@ impl Answered<'_> {
                 parts.push(Part::Delta("{}".to_owned(), Some("stop")));
                 self.usage(tokens, tokens)
             }
-            Content::ToolCall { id, name, arguments } => {
-                parts.push(Part::Delta(
-                    format!(
-                        "{{\"content\":\"\",\"role\":\"assistant\",\"tool_calls\":[{{\"index\":0,\"id\":\"{id}\",\
-                         \"type\":\"function\",\"function\":{{\"name\":{},\"arguments\":\"\"}}}}]}}",
-                        quoted(&name)
-                    ),
-                    None,
-                ));
-                parts.push(Part::Delta(
-                    format!(
-                        "{{\"content\":\"\",\"tool_calls\":[{{\"index\":0,\"type\":null,\"function\":\
-                         {{\"arguments\":{}}}}}]}}",
-                        quoted(&arguments)
-                    ),
-                    None,
-                ));
+            Content::ToolCalls(calls) => {
+                for (index, Call { id, name, arguments }) in calls.iter().enumerate() {
+                    parts.push(Part::Delta(
+                        format!(
+                            "{{\"content\":\"\",\"role\":\"assistant\",\"tool_calls\":[{{\"index\":{index},\
+                             \"id\":{},\"type\":\"function\",\"function\":{{\"name\":{},\"arguments\":\"\"}}}}]}}",
+                            quoted(id),
+                            quoted(name)
+                        ),
+                        None,
+                    ));
+                    parts.push(Part::Delta(
+                        format!(
+                            "{{\"content\":\"\",\"tool_calls\":[{{\"index\":{index},\"type\":null,\"function\":\
+                             {{\"arguments\":{}}}}}]}}",
+                            quoted(arguments)
+                        ),
+                        None,
+                    ));
+                }
                 parts.push(Part::Delta("{}".to_owned(), Some("tool_calls")));
-                self.usage(answer::tokens(&arguments), 0)
+                self.usage(tokens_of(&calls), 0)
             }
         };
         if with_usage {
@@ -595,7 +642,7 @@ impl Content {
         match self {
             Content::Text(text) => text.len(),
             Content::Picture { markdown, .. } => markdown.len(),
-            Content::ToolCall { arguments, .. } => arguments.len(),
+            Content::ToolCalls(calls) => calls.iter().map(|call| call.arguments.len()).sum(),
         }
     }
 }

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The rooms, from the ground up: `clock`, `json`, `schema`, `answer`, `picture` and `bomb` know no
-//! network; `http` is the connection, `tls` what may stand under it; `script`, `stats` and `reply` are what is sent and counted;
+//! network; `http` is the connection, `tls` what may stand under it; `script`, `stats` and `reply` are what is sent and counted, `cue` what a test wants sent;
 //! `route` reads the steering URL; `gateway`, `fixture`, `fault` and `misbehave` decide what comes
 //! back; `server` holds it together. No code is shared with the client, lest a bug cancel itself out.
 
@@ -23,6 +23,7 @@
 mod answer;
 mod bomb;
 mod clock;
+mod cue;
 mod fault;
 mod fixture;
 mod gateway;

@@ -61,13 +61,22 @@ STEERED BY BASE URL, with any client in any language
 
 CONTROL, without key and not counted
   GET /__stats, GET /s/SCOPE/__stats        requests, connections, the last request, ...
-  POST /__reset, POST /s/SCOPE/__reset      start counting (and fixture sequences) anew
+  GET /__requests, GET /s/SCOPE/__requests  the last requests with their bodies
+  POST /__next, POST /s/SCOPE/__next        what the next chat calls of that scope under /v1 get:
+                                            a cue, or a list of cues, one for each call
+  POST /__reset, POST /s/SCOPE/__reset      start counting anew, forget fixture sequences and cues
   GET /__faults                             the list below
 
 WISHES: the request's member \"sim\", all parts optional
   {\"delay_ms\":N, \"text\":\"...\", \"bytes\":N, \"chunks\":N, \"chunk_delay_us\":N, \"stamp\":true}
   pause before the reply, its text, its size, number of a stream's text events and the pause
   before each, and CLOCK_MONOTONIC nanoseconds at sending in place of each event's text.
+
+CUES: one of these forms
+  any of the wishes above, and {\"tool_calls\":[{\"name\":\"...\",\"arguments\":{...}}]}
+  {\"status\":429, \"message\":\"...\", \"code\":..., \"type\":\"...\", \"headers\":{\"Retry-After\":\"2\"}}
+  {\"body\":any JSON or text, \"status\":200, \"headers\":{...}, \"delay_ms\":N}
+  {\"fault\":\"NAME\"}
 
 FAULTS: a number may follow where [-N] stands
 ";

@@ -135,7 +135,12 @@ pub(crate) fn act(
         Kind::HugeLine => {
             let bytes = fault.number.min(1_024) << 20;
             let larger = with_wish(asked.body, "bytes", bytes);
-            reply::send(connection, exchange, &gateway::answer(head, asked.path, &larger), head.keep_alive)
+            reply::send(
+                connection,
+                exchange,
+                &gateway::answer(head, asked.path, &larger, None),
+                head.keep_alive,
+            )
         }
         Kind::EndlessBody => endless_body(connection, &ordinary),
 

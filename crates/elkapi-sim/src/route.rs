@@ -41,6 +41,10 @@ pub(crate) enum Control {
     Stats,
     Reset,
     Faults,
+    /// What the next chat calls are answered with.
+    Next,
+    /// The last requests, with their bodies.
+    Requests,
 }
 
 /// Takes `target` apart.
@@ -93,6 +97,8 @@ pub(crate) fn steer(target: &str) -> Route<'_> {
             "__stats" => route.place = Place::Control(Control::Stats),
             "__reset" => route.place = Place::Control(Control::Reset),
             "__faults" => route.place = Place::Control(Control::Faults),
+            "__next" => route.place = Place::Control(Control::Next),
+            "__requests" => route.place = Place::Control(Control::Requests),
             _ => {}
         }
         if !matches!(first, "s" | "reframe" | "delay") {

@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::cue::{Cue, Cues};
 use crate::fault::{self, Fault};
 use crate::fixture::Fixtures;
 use crate::http::{Connection, Head, Plain, RequestError, Stream};
@@ -63,6 +64,7 @@ struct Shared {
     options: Options,
     ledger: Ledger,
     fixtures: Fixtures,
+    cues: Cues,
     acceptor: Option<Acceptor>,
     stopping: AtomicBool,
     /// The sockets that are open, by connection number.
@@ -122,6 +124,7 @@ impl Simulator {
         let shared = Arc::new(Shared {
             ledger: Ledger::new(),
             fixtures: Fixtures::new(options.fixtures.clone()),
+            cues: Cues::default(),
             acceptor: tls,
             options,
             stopping: AtomicBool::new(false),
@@ -171,6 +174,7 @@ impl Simulator {
     pub fn reset(&self) {
         self.shared.ledger.reset(None);
         self.shared.fixtures.reset(None);
+        self.shared.cues.reset(None);
     }
 }
 
@@ -308,7 +312,14 @@ fn refuse(connection: &mut Connection, status: u16, sentence: &str) {
 }
 
 fn respond(connection: &mut Connection, shared: &Shared, head: &Arc<Head>) -> After {
-    let route = route::steer(&head.target);
+    let mut route = route::steer(&head.target);
+    let cue = match route.place {
+        Place::Gateway("/v1/chat/completions") if head.method == "POST" => shared.cues.take(route.scope),
+        _ => None,
+    };
+    if let (Some(Cue::Fault(name)), Place::Gateway(path)) = (&cue, &route.place) {
+        route.place = Place::Fault { name, path };
+    }
     let fault = match &route.place {
         Place::Fault { name, .. } => Fault::find(name),
         _ => None,
@@ -337,12 +348,12 @@ fn respond(connection: &mut Connection, shared: &Shared, head: &Arc<Head>) -> Af
         }
     };
     if let Place::Control(control) = route.place {
-        return answer_control(connection, shared, control, route.scope, head);
+        return answer_control(connection, shared, control, route.scope, (head, &body));
     }
     let mut exchange = shared.ledger.enter(route.scope, connection.id, head, &body);
     let sent = match (&route.place, fault) {
         (Place::Fault { path, .. }, Some(fault)) => {
-            let mut ordinary = gateway::answer(head, path, &body);
+            let mut ordinary = gateway::answer(head, path, &body, None);
             ordinary.delay += route.delay;
             let asked = misbehave::Asked { head, path, body: &body, ordinary };
             misbehave::act(&fault, connection, &mut exchange, asked)
@@ -355,7 +366,7 @@ fn respond(connection: &mut Connection, shared: &Shared, head: &Arc<Head>) -> Af
             };
             let reply: &Reply = match &fixture {
                 Ok(Some(fixture)) => fixture,
-                Ok(None) => made.insert(make_reply(head, place, &body)),
+                Ok(None) => made.insert(make_reply(head, place, &body, cue.as_ref())),
                 Err(sentence) => made.insert(cannot_answer(sentence)),
             };
             deliver(connection, &mut exchange, reply, &route, head)
@@ -364,9 +375,13 @@ fn respond(connection: &mut Connection, shared: &Shared, head: &Arc<Head>) -> Af
     sent.unwrap_or_else(|_| shared.left_by_client(exchange))
 }
 
-fn make_reply(head: &Head, place: &Place<'_>, body: &[u8]) -> Reply {
+fn make_reply(head: &Head, place: &Place<'_>, body: &[u8], cue: Option<&Cue>) -> Reply {
     match place {
-        Place::Gateway(path) => gateway::answer(head, path, body),
+        Place::Gateway(path) => match cue {
+            Some(Cue::Reply(told)) => gateway::with_common_fields(told.reply()),
+            Some(Cue::Answer(wishes)) => gateway::answer(head, path, body, Some(wishes)),
+            Some(Cue::Fault(_)) | None => gateway::answer(head, path, body, None),
+        },
         Place::Fault { name, .. } => {
             cannot_answer(&format!("there is no fault {name:?}; GET /__faults lists them"))
         }
@@ -420,15 +435,28 @@ fn answer_control(
     shared: &Shared,
     control: Control,
     scope: Option<&str>,
-    head: &Head,
+    (head, body): (&Head, &[u8]),
 ) -> After {
     let (media_type, text) = match (control, head.method.as_str()) {
         (Control::Stats, "GET") => ("application/json", shared.ledger.read(scope).to_json()),
         (Control::Reset, "POST") => {
             shared.ledger.reset(scope);
             shared.fixtures.reset(scope);
+            shared.cues.reset(scope);
             ("application/json", "{\"reset\":true}".to_owned())
         }
+        (Control::Requests, "GET") => ("application/json", shared.ledger.requests_json(scope)),
+        (Control::Next, "GET") => {
+            ("application/json", format!("{{\"waiting\":{}}}", shared.cues.waiting(scope)))
+        }
+        (Control::Next, "POST") => match shared.cues.add(scope, body) {
+            Ok(waiting) => ("application/json", format!("{{\"waiting\":{waiting}}}")),
+            Err(sentence) => {
+                let mut reply = cannot_answer(&sentence);
+                (reply.status, reply.reason) = (400, None);
+                return send_uncounted(connection, &reply, head);
+            }
+        },
         (Control::Faults, "GET") => ("text/plain; charset=utf-8", fault::table()),
         _ => return refuse_method(connection, control, head),
     };
@@ -437,7 +465,11 @@ fn answer_control(
 }
 
 fn refuse_method(connection: &mut Connection, control: Control, head: &Head) -> After {
-    let allowed = if control == Control::Reset { "POST" } else { "GET" };
+    let allowed = match control {
+        Control::Reset => "POST",
+        Control::Next => "GET, POST",
+        Control::Stats | Control::Faults | Control::Requests => "GET",
+    };
     let mut reply = cannot_answer(&format!("{} takes {allowed}, not {}", head.target, head.method));
     (reply.status, reply.reason) = (405, None);
     reply.set_header("Allow", allowed);

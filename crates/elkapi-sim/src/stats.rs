@@ -16,6 +16,8 @@ use crate::json::quoted;
 
 /// How many entries of the request log and of the list of early closes are kept.
 const KEPT: usize = 100;
+/// Bytes of request bodies that a page keeps, unless the last one alone is larger.
+const KEPT_BYTES: usize = 16 << 20;
 
 /// Counters since the start or the last reset, of the whole simulator or of one scope.
 #[derive(Debug, Clone, Default)]
@@ -110,20 +112,7 @@ impl Stats {
         match &self.last_request {
             None => out.push_str("null"),
             Some(request) => {
-                let headers: Vec<String> = request
-                    .headers
-                    .iter()
-                    .map(|(name, value)| format!("[{},{}]", quoted(name), quoted(value)))
-                    .collect();
-                let _ = write!(
-                    out,
-                    "{{\"method\":{},\"path\":{},\"headers\":[{}],\"body_base64\":\"",
-                    quoted(&request.method),
-                    quoted(&request.path),
-                    headers.join(",")
-                );
-                base64::engine::general_purpose::STANDARD.encode_string(&request.body, &mut out);
-                out.push_str("\"}");
+                write_request(&mut out, (&request.method, &request.path), &request.headers, &request.body)
             }
         }
         let log: Vec<String> = self
@@ -144,6 +133,39 @@ impl Stats {
     }
 }
 
+fn write_request(out: &mut String, target: (&str, &str), headers: &[(String, String)], body: &[u8]) {
+    let headers: Vec<String> =
+        headers.iter().map(|(name, value)| format!("[{},{}]", quoted(name), quoted(value))).collect();
+    let _ = write!(
+        out,
+        "{{\"method\":{},\"path\":{},\"headers\":[{}],\"body_base64\":\"",
+        quoted(target.0),
+        quoted(target.1),
+        headers.join(",")
+    );
+    base64::engine::general_purpose::STANDARD.encode_string(body, out);
+    out.push_str("\"}");
+}
+
+/// The last requests with their bodies; the oldest go when there are too many or they are too large.
+#[derive(Default)]
+struct Recent {
+    requests: VecDeque<(Arc<Head>, Arc<Vec<u8>>)>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn push(&mut self, head: &Arc<Head>, body: &Arc<Vec<u8>>) {
+        self.bytes += body.len();
+        self.requests.push_back((Arc::clone(head), Arc::clone(body)));
+        while self.requests.len() > KEPT || (self.bytes > KEPT_BYTES && self.requests.len() > 1) {
+            if let Some((_, oldest)) = self.requests.pop_front() {
+                self.bytes -= oldest.len();
+            }
+        }
+    }
+}
+
 /// One page: the counters of everything, or of one scope.
 #[derive(Default)]
 struct Page {
@@ -159,7 +181,7 @@ struct Page {
     closed_by_client: u64,
     closed_at: VecDeque<u64>,
     incomplete: u64,
-    last: Option<(Arc<Head>, Arc<Vec<u8>>)>,
+    recent: Recent,
     log: VecDeque<LoggedRequest>,
     /// When the last requests were let through, where only some are in any second.
     let_through: VecDeque<Instant>,
@@ -171,7 +193,7 @@ impl Page {
         self.connections += u64::from(self.seen.insert(connection));
         self.in_flight += 1;
         self.max_in_flight = self.max_in_flight.max(self.in_flight);
-        self.last = Some((Arc::clone(head), Arc::clone(body)));
+        self.recent.push(head, body);
         let entry =
             LoggedRequest { method: head.method.clone(), path: head.target.clone(), at_ms, connection };
         push_bounded(&mut self.log, entry);
@@ -197,7 +219,7 @@ impl Page {
             closed_by_client_at_ms: self.closed_at.iter().copied().collect(),
             incomplete_requests: self.incomplete,
             now_ms,
-            last_request: self.last.as_ref().map(|(head, body)| RecordedRequest {
+            last_request: self.recent.requests.back().map(|(head, body)| RecordedRequest {
                 method: head.method.clone(),
                 path: head.target.clone(),
                 headers: head.headers.clone(),
@@ -306,6 +328,24 @@ impl Ledger {
                 None => Stats { now_ms, ..Stats::default() },
             },
         }
+    }
+
+    /// The last requests of everything, or of one scope, with their bodies.
+    pub(crate) fn requests_json(&self, scope: Option<&str>) -> String {
+        let requests: Vec<_> = {
+            let pages = self.pages();
+            let page = scope.map_or(Some(&pages.all), |scope| pages.scopes.get(scope));
+            page.map(|page| page.recent.requests.iter().cloned().collect()).unwrap_or_default()
+        };
+        let mut out = String::from("[");
+        for (place, (head, body)) in requests.iter().enumerate() {
+            if place > 0 {
+                out.push(',');
+            }
+            write_request(&mut out, (&head.method, &head.target), &head.headers, body);
+        }
+        out.push(']');
+        out
     }
 
     /// Starts counting anew, everywhere or in one scope.
