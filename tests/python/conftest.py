@@ -21,7 +21,7 @@ FIXTURES = ROOT / "tests" / "wire"
 KEY = "sk-test-0123456789abcdef"
 
 
-def _binary() -> Path:
+def simulator_program() -> Path:
     given = os.environ.get("ELKAPI_SIM")
     if given:
         return Path(given)
@@ -52,7 +52,7 @@ class Simulator:
 @contextlib.contextmanager
 def running_simulator(fixtures: Path = FIXTURES) -> Iterator[Simulator]:
     """A simulator that replays the fixtures of that directory."""
-    arguments = [str(_binary()), "--fixtures", str(fixtures), "--until-stdin-closes", "--quiet"]
+    arguments = [str(simulator_program()), "--fixtures", str(fixtures), "--until-stdin-closes", "--quiet"]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdin is not None

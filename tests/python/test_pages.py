@@ -4,11 +4,14 @@ Their C and C++ is run by tests/c/snippets.py.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import elkapi
+import elkapi.testing
 import pytest
-from conftest import KEY, ROOT, Gateway
+from conftest import KEY, ROOT, Gateway, simulator_program
 
 EVERY = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -17,24 +20,40 @@ def blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M)
 
 
+@pytest.fixture(scope="module")
+def started() -> Iterator[elkapi.testing.Simulator]:
+    with elkapi.testing.Simulator(simulator_program()) as started:
+        yield started
+
+
 @pytest.mark.parametrize("page", [page for page in EVERY if blocks(page)], ids=lambda page: page.stem)
 def test_the_python_of_a_page_runs(
-    page: Path, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    page: Path,
+    gateway: Gateway,
+    started: elkapi.testing.Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ELKAPI_API_KEY", KEY)
     monkeypatch.setenv("ELKAPI_BASE_URL", gateway.url())
+    monkeypatch.setenv("ELKAPI_SIM", str(simulator_program()))
     with elkapi.Client() as client:
         answer = client.ask("A cat", model="gemini-3-pro-image-preview")
-        place = {"elkapi": elkapi, "client": client, "answer": answer}
+        place: dict[str, Any] = {"elkapi": elkapi, "client": client, "answer": answer}
         for code in blocks(page):
             # A block that opens a client of its own has closed it again at its end.
             exec(code, place)
             place["client"] = client
+        for name in [name for name in place if name.startswith("test_")]:
+            told = elkapi.testing.Gateway(started, name)
+            place[name](told)
+            assert told.waiting == 0
 
 
 def test_there_are_blocks_to_run() -> None:
-    assert {"README", "images", "streaming"} <= {page.stem for page in EVERY if blocks(page)}
+    pages = {"README", "images", "records", "streaming", "testing"}
+    assert pages <= {page.stem for page in EVERY if blocks(page)}
 
 
 @pytest.mark.parametrize("page", EVERY, ids=lambda page: page.stem)
