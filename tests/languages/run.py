@@ -60,6 +60,9 @@ def binding(path: str) -> str:
     return str(ROOT / "bindings" / path)
 
 
+#: For the types alone.
+NODE_TOOLS = ["typescript@5", "@types/node@20"]
+
 LANGUAGES = [
     Language("ruby", ("ruby",), ["ruby", "-W", "-I", binding("ruby/lib"), binding("ruby/test/runner.rb")]),
     Language(
@@ -67,6 +70,16 @@ LANGUAGES = [
         ("go", "cc", "pkg-config"),
         ["./runner"],
         [["sh", "-c", f"cd '{binding('go')}' && go vet ./... && go build -o '{BUILD}/go/runner' ./test"]],
+    ),
+    Language(
+        "node",
+        ("node", "npm"),
+        ["node", "--expose-gc", "runner.mjs"],
+        [
+            ["sh", "-c", f"test -f package.json || npm init -y && cp '{binding('node/test')}/'* ."],
+            ["npm", "install", "-s", "--install-links", "--no-audit", binding("node"), *NODE_TOOLS],
+            ["npx", "tsc", "--noEmit", "--strict", "--module", "nodenext", "--types", "node", "types.ts"],
+        ],
     ),
 ]
 
