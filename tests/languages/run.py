@@ -81,6 +81,7 @@ LANGUAGES = [
             ["npx", "tsc", "--noEmit", "--strict", "--module", "nodenext", "--types", "node", "types.ts"],
         ],
     ),
+    Language("luajit", ("luajit",), ["luajit", binding("luajit/test/runner.lua")]),
 ]
 
 
@@ -90,6 +91,7 @@ def environment() -> dict[str, str]:
     kept["LD_LIBRARY_PATH"] = str(PREFIX / "lib")
     kept["PKG_CONFIG_PATH"] = str(PREFIX / "lib/pkgconfig")
     kept["GOFLAGS"] = "-mod=mod"
+    kept["LUA_PATH"] = f"{binding('luajit')}/?.lua;;"
     return kept
 
 
