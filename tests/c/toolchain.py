@@ -25,8 +25,11 @@ class Toolchain:
         self.name = name
         self.c, self.cpp = ("clang", "clang++") if "clang" in name else ("gcc", "g++")
         self.sanitized = name.startswith("address")
-        # A sanitizer that only warns would be overlooked.
-        self.flags = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all") if self.sanitized else ()
+        # Lines are for the tools to name; the checks themselves name their own.
+        self.flags: tuple[str, ...] = ("-g",) if name else ()
+        if self.sanitized:
+            # A sanitizer that only warns would be overlooked.
+            self.flags += ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
     @property
     def sees(self) -> dict[str, str]:

@@ -13,6 +13,13 @@ def headers_compile_with_clang() -> None:
     assert "ok     headers/compile" in said, said
 
 
+@check("g++")
+def the_cpp_tests_pass_in_the_standards_between() -> None:
+    """`make test` has C++17, C++23 and clang's C++20, which together compile every line of the header."""
+    said = run("python3", "tests/c/run.py", "cpp/20", "cpp/23-own")
+    assert "2 passed, 0 failed" in said, said
+
+
 @check("doxygen")
 def doxygen_reads_the_headers_without_a_warning() -> None:
     pages = BUILD / "doxygen"

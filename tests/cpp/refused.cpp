@@ -1,64 +1,90 @@
-// What must not compile: the runner compiles this file once as it is, which works, and once for each
-// CASE with its name defined, which must fail with that message. `CASE name: regular expression`
+// What must not compile. The runner compiles this file as it is, which works, and once with REFUSED
+// defined: then each CASE must be refused at the line above its comment, for its own reason, and nothing
+// else. `CASE name: regular expression`
 #include "elkapi.hpp"
 
 #include <vector>
 
+#if defined(REFUSED)
+namespace {
+
 using text = std::string_view;
 
-void refused(const elk::client &client, elk::answer answer, elk::stream stream, const elk::error &error, elk::cancel stop);
-
-void refused(const elk::client &client, elk::answer answer, elk::stream stream, const elk::error &error, elk::cancel stop) {
 // A view of a temporary would dangle.
-#if defined(text_of_temporary) // CASE text_of_temporary: deleted.*text
+void text_of_temporary(const elk::client &client) {
     text view = client.chat_completions("{}").text();
-#elif defined(json_of_temporary) // CASE json_of_temporary: deleted.*json
+} // CASE text_of_temporary: deleted.*text
+void json_of_temporary(const elk::client &client) {
     text view = client.chat_completions("{}").json();
-#elif defined(body_of_temporary) // CASE body_of_temporary: deleted.*body
+} // CASE json_of_temporary: deleted.*json
+void body_of_temporary(elk::answer &answer) {
     text view = std::move(answer).body();
-#elif defined(verdict_of_temporary) // CASE verdict_of_temporary: deleted.*verdict
+} // CASE body_of_temporary: deleted.*body
+void verdict_of_temporary(const elk::client &client) {
     text view = client.chat_completions("{}").verdict();
-#elif defined(member_of_temporary) // CASE member_of_temporary: deleted.*get
+} // CASE verdict_of_temporary: deleted.*verdict
+void member_of_temporary(const elk::client &client) {
     auto view = client.chat_completions("{}").get("/id");
-#elif defined(header_of_temporary) // CASE header_of_temporary: deleted.*header
+} // CASE member_of_temporary: deleted.*get
+void header_of_temporary(const elk::client &client) {
     auto view = client.chat_completions("{}").header("date");
-#elif defined(id_of_temporary) // CASE id_of_temporary: deleted.*request_id
+} // CASE header_of_temporary: deleted.*header
+void id_of_temporary(const elk::client &client) {
     auto view = client.chat_completions("{}").request_id();
-#elif defined(tools_of_temporary) // CASE tools_of_temporary: deleted.*tool_calls
+} // CASE id_of_temporary: deleted.*request_id
+void tools_of_temporary(const elk::client &client) {
     auto view = client.chat_completions("{}").tool_calls();
-#elif defined(images_of_temporary) // CASE images_of_temporary: deleted.*images
+} // CASE tools_of_temporary: deleted.*tool_calls
+void images_of_temporary(const elk::client &client) {
     for (const elk::image view : client.chat_completions("{}").images()) view.bytes();
-#elif defined(chunk_of_temporary) // CASE chunk_of_temporary: discards qualifiers|expects an lvalue|passing .* as .this
+} // CASE images_of_temporary: deleted.*images
+void chunk_of_temporary(const elk::client &client) {
     elk::chunk view = client.chat_completions_stream("{}").current();
-#elif defined(begin_of_temporary) // CASE begin_of_temporary: discards qualifiers|expects an lvalue|passing .* as .this
+} // CASE chunk_of_temporary: discards qualifiers|expects an lvalue|passing .* as .this
+void begin_of_temporary(const elk::client &client) {
     auto view = client.chat_completions_stream("{}").begin();
-#elif defined(facts_of_temporary) // CASE facts_of_temporary: deleted.*billed
+} // CASE begin_of_temporary: discards qualifiers|expects an lvalue|passing .* as .this
+void facts_of_temporary(const elk::error &error) {
     text view = elk::error(error).billed();
-#elif defined(partial_of_temporary) // CASE partial_of_temporary: deleted.*partial
+} // CASE facts_of_temporary: deleted.*billed
+void partial_of_temporary(const elk::client &client) {
     const elk::answer &view = client.try_get("/").error().partial();
+} // CASE partial_of_temporary: deleted.*partial
+
 // Owners are not copied.
-#elif defined(client_copied) // CASE client_copied: (deleted|deleted copy).*client
+void client_copied(const elk::client &client) {
     elk::client copy = client;
-#elif defined(answer_copied) // CASE answer_copied: (deleted|deleted copy).*answer
+} // CASE client_copied: (deleted|deleted copy).*client
+void answer_copied(elk::answer &answer) {
     elk::answer copy = answer;
-#elif defined(stream_copied) // CASE stream_copied: (deleted|deleted copy).*stream
+} // CASE answer_copied: (deleted|deleted copy).*answer
+void stream_copied(elk::stream &stream) {
     elk::stream copy = stream;
-#elif defined(cancel_copied) // CASE cancel_copied: (deleted|deleted copy).*cancel
+} // CASE stream_copied: (deleted|deleted copy).*stream
+void cancel_copied(elk::cancel &stop) {
     elk::cancel copy = stop;
-#elif defined(cancel_assigned) // CASE cancel_assigned: deleted.*cancel
+} // CASE cancel_copied: (deleted|deleted copy).*cancel
+void cancel_assigned(elk::cancel &stop) {
     elk::cancel other;
     other = stop;
+} // CASE cancel_assigned: deleted.*cancel
+
 // A text that is not there, a hook that may throw, and an answer that nobody takes.
-#elif defined(no_text) // CASE no_text: deleted.*nullptr_t
+void no_text(const elk::client &client) {
     elk::answer none = client.chat_completions(nullptr);
-#elif defined(hook_throws) // CASE hook_throws: conversion.*question|no viable conversion
+} // CASE no_text: deleted.*nullptr_t
+void hook_throws() {
     elk::client().on_interrupt([](void *) { return std::int32_t(1); });
-#elif defined(answer_ignored) // CASE answer_ignored: nodiscard
+} // CASE hook_throws: conversion.*question|no viable conversion
+void answer_ignored(const elk::client &client) {
     client.chat_completions("{}");
-#elif defined(failure_ignored) // CASE failure_ignored: nodiscard
+} // CASE answer_ignored: nodiscard
+void failure_ignored(const elk::client &client) {
     client.try_chat_completions("{}");
-#elif defined(stream_ignored) // CASE stream_ignored: nodiscard
+} // CASE failure_ignored: nodiscard
+void stream_ignored(const elk::client &client) {
     client.chat_completions_stream("{}");
+} // CASE stream_ignored: nodiscard
+
+} // namespace
 #endif
-    (void)client, (void)answer, (void)stream, (void)error, (void)stop;
-}
