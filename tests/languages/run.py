@@ -82,6 +82,21 @@ LANGUAGES = [
         ],
     ),
     Language("luajit", ("luajit",), ["luajit", binding("luajit/test/runner.lua")]),
+    Language(
+        "csharp",
+        ("mcs", "mono"),
+        ["mono", "runner.exe"],
+        [
+            [
+                "mcs",
+                "-warnaserror",
+                "-r:Mono.Posix",
+                "-out:runner.exe",
+                binding("csharp/test/Runner.cs"),
+                binding("csharp/Elkapi.cs"),
+            ]
+        ],
+    ),
 ]
 
 
@@ -353,7 +368,7 @@ def run_language(language: Language, cases: list[dict[str, Any]], origin: str) -
     try:
         prepare(language)
     except BrokenError as error:
-        return {case["case"]: [str(error)] for case in cases}
+        return {cases[0]["case"]: [str(error)]}
     runner = Runner(language, origin)
     for number, case in enumerate(cases):
         try:
