@@ -61,12 +61,18 @@ from elkapi._errors import (
     UnprocessableEntityError,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from elkapi._async import AsyncClient, AsyncStream
+
 __all__ = [
     "APIConnectionError",
     "APIError",
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncClient",
+    "AsyncStream",
     "Attempt",
     "AuthenticationError",
     "BadRequestError",
@@ -106,3 +112,13 @@ __all__ = [
     "__version__",
     "image_part",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """What programs without an event loop need not load."""
+    if name in ("AsyncClient", "AsyncStream"):
+        from elkapi import _async
+
+        globals().update(AsyncClient=_async.AsyncClient, AsyncStream=_async.AsyncStream)
+        return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 import builtins
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Never, Protocol, Self, TypeAlias, TypeVar, final, overload
 
 from typing_extensions import Buffer, disjoint_base
@@ -265,6 +265,16 @@ class Client:
 
             patient = client.with_options(timeout=None)
         """
+    def _begin(
+        self,
+        queue: _Queue,
+        wake: Callable[[], object],
+        function: str,
+        subject: object,
+        arguments: dict[str, Any] | None,
+    ) -> _Call:
+        """Hands a call over to a queue: the function of that name, `ask`, `chat_completions`, `stream` or
+        `models`, with these arguments. `wake` is called, by `queue.drain()`, when it has gone on."""
     def close(self) -> None:
         """Closes the client; a call on it then raises `ClosedError`. Closing twice does nothing.
 
@@ -272,6 +282,54 @@ class Client:
         """
     def __enter__(self) -> Self: ...
     def __exit__(self, *exception: object) -> None: ...
+
+@final
+class _Queue:
+    """The calls of one event loop, for `elkapi._async`."""
+
+    def __new__(cls, client: Client) -> Self: ...
+    def fileno(self) -> int:
+        """The descriptor that is readable while something is to be drained."""
+    def drain(self) -> None:
+        """Fetches what has come and wakes the calls that it belongs to."""
+    def close(self) -> None:
+        """Stops all calls."""
+
+@final
+class _Call:
+    """One call of a queue, for `elkapi._async`."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the end has come."""
+    @property
+    def opened(self) -> bool:
+        """Of a stream: whether its reply has begun."""
+    def stop(self) -> None:
+        """Stops it; nothing more is kept of it."""
+    def result(self) -> Any:
+        """What a call that is no stream ended with: its answer, or the error, which is raised."""
+    def chunk(self) -> Chunk | None:
+        """The next chunk that is here; None where there is none."""
+    def finish(self) -> None:
+        """The end of a stream whose chunks are all handed out: nothing, or the error, which is raised."""
+    def completion(self) -> Completion | None:
+        """Of a stream: what has been handed out of it, as a whole answer would be."""
+    @property
+    def verdict(self) -> str | None:
+        """Of a stream: how it ended; None until then."""
+    @property
+    def saw_done(self) -> bool:
+        """Of a stream: whether the closing `[DONE]` has come."""
+    @property
+    def status(self) -> int | None:
+        """Of a stream: HTTP status."""
+    @property
+    def headers(self) -> Headers | None:
+        """Of a stream: header fields of the reply."""
+    @property
+    def request_id(self) -> str | None:
+        """Of a stream: the gateway's id of the request."""
 
 @disjoint_base
 class Node:

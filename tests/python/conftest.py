@@ -84,6 +84,11 @@ class Gateway:
         options.setdefault("max_retries", 0)
         return elkapi.Client(base_url=self.url(path), api_key=KEY, environment=False, **options)
 
+    def async_client(self, path: str = "/v1", **options: Any) -> elkapi.AsyncClient:
+        options.setdefault("timeout", 30)
+        options.setdefault("max_retries", 0)
+        return elkapi.AsyncClient(base_url=self.url(path), api_key=KEY, environment=False, **options)
+
     def stats(self) -> dict[str, Any]:
         return self.simulator.stats(self.scope)
 

@@ -4,6 +4,7 @@ As a program it runs all fixtures of a directory and writes one line of JSON for
 what is wrong: `exchange.py DIRECTORY RESULTS`.
 """
 
+import asyncio
 import concurrent.futures
 import hashlib
 import inspect
@@ -167,6 +168,31 @@ def _call(client: elkapi.Client, fixture: dict[str, Any], seen: list[elkapi.Chun
     return client.chat_completions(request["body"])
 
 
+async def _read_in_loop(stream: elkapi.AsyncStream, seen: list[elkapi.Chunk]) -> elkapi.Completion:
+    """The same for a stream of the asynchronous client."""
+    try:
+        async for chunk in stream:
+            seen.append(chunk)
+    finally:
+        assert "".join(chunk.text for chunk in seen) == stream.completion.text
+        assert stream.verdict == stream.completion.verdict
+    assert await stream.finish() is stream.completion
+    return stream.completion
+
+
+async def _call_in_loop(
+    client: elkapi.AsyncClient, fixture: dict[str, Any], seen: list[elkapi.Chunk]
+) -> elkapi.Document:
+    request = fixture["request"]
+    async with client:
+        if request["method"] == "GET":
+            return await client.models()
+        if is_stream(fixture):
+            async with client.stream(request["body"]) as stream:
+                return await _read_in_loop(stream, seen)
+        return await client.chat_completions(request["body"])
+
+
 def _check_answer(answer: elkapi.Document, expect: Expect) -> None:
     for key, wanted in expect.items():
         if key not in OTHER:
@@ -192,24 +218,32 @@ def _check_error(error: elkapi.Error, expect: Expect) -> None:
             assert ERROR[key](error, wanted) == wanted, key
 
 
-def check(gateway: Gateway, name: str, fixture: Fixture, reframe: str = "") -> None:
-    """Raises an `AssertionError` where the client does not say what the fixture expects."""
+def check(gateway: Gateway, name: str, fixture: Fixture, reframe: str = "", *, in_loop: bool = False) -> None:
+    """Raises an `AssertionError` where the client, or the asynchronous one in an event loop, does not say
+    what the fixture expects."""
     expect = fixture["expect"]
     seen: list[elkapi.Chunk] = []
-    with gateway.client(f"{reframe}/wire/{name}/v1", **_options(expect)) as client:
-        if expect["outcome"] == "ok":
-            answer = _call(client, fixture, seen)
-            attempts = answer.attempts
-            _check_answer(answer, expect)
-        else:
-            assert expect["outcome"] == "error"
-            with pytest.raises(elkapi.Error) as caught:
-                _call(client, fixture, seen)
-            _check_error(caught.value, expect)
-            attempts = caught.value.attempts
-            if seen:
-                assert caught.value.completion is not None
-                assert "".join(chunk.text for chunk in seen) == caught.value.completion.text
+    path, options = f"{reframe}/wire/{name}/v1", _options(expect)
+
+    def call() -> elkapi.Document:
+        if in_loop:
+            return asyncio.run(_call_in_loop(gateway.async_client(path, **options), fixture, seen))
+        with gateway.client(path, **options) as client:
+            return _call(client, fixture, seen)
+
+    if expect["outcome"] == "ok":
+        answer = call()
+        attempts = answer.attempts
+        _check_answer(answer, expect)
+    else:
+        assert expect["outcome"] == "error"
+        with pytest.raises(elkapi.Error) as caught:
+            call()
+        _check_error(caught.value, expect)
+        attempts = caught.value.attempts
+        if seen:
+            assert caught.value.completion is not None
+            assert "".join(chunk.text for chunk in seen) == caught.value.completion.text
     if "events" in expect:
         assert len(seen) == expect["events"]
     stats = gateway.stats()

@@ -1,6 +1,7 @@
 """Docstrings: the stub says what the runtime says, and every example runs."""
 
 import ast
+import asyncio
 import inspect
 import os
 import re
@@ -74,6 +75,34 @@ def test_the_example_of_a_docstring_runs(
     with elkapi.Client() as client:
         answer = client.ask("A cat", model="gemini-3-pro-image-preview")
         exec(code, {"elkapi": elkapi, "client": client, "answer": answer})
+
+
+ASYNCHRONOUS = {
+    f"{kind.__name__}.{name}": _example(doc)
+    for kind in (elkapi.AsyncClient, elkapi.AsyncStream)
+    for name, member in [("__doc__", kind), *vars(kind).items()]
+    if not name.startswith("_") or name == "__doc__"
+    for doc in [inspect.getdoc(member)]
+    if doc and _example(doc)
+}
+
+
+@pytest.mark.parametrize("name", ASYNCHRONOUS)
+def test_the_example_of_an_asynchronous_docstring_runs(
+    name: str, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ELKAPI_API_KEY", KEY)
+    monkeypatch.setenv("ELKAPI_BASE_URL", gateway.url())
+    code = ASYNCHRONOUS[name]
+    assert code
+    if "asyncio.run" in code:
+        exec(code, {"elkapi": elkapi})
+    else:
+        body = f"async def main(client):\n{textwrap.indent(code, '    ')}\n"
+        space: dict[str, Any] = {"elkapi": elkapi}
+        exec(body, space)
+        asyncio.run(space["main"](elkapi.AsyncClient()))
+    assert gateway.requests() >= (0 if "with_options" in name else 1)
 
 
 BEGINNINGS = [

@@ -21,6 +21,11 @@ def test_the_exchange_ends_as_the_fixture_expects(gateway: Gateway, name: str) -
     check(gateway, name, ALL[name])
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_the_exchange_ends_so_in_an_event_loop_too(gateway: Gateway, name: str) -> None:
+    check(gateway, name, ALL[name], in_loop=True)
+
+
 @pytest.mark.parametrize(("mode", "name"), REFRAMED)
 def test_a_stream_is_understood_however_the_network_cuts_it(gateway: Gateway, mode: str, name: str) -> None:
     check(gateway, name, ALL[name], f"/reframe/{mode}")

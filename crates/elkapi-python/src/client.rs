@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use elkapi::{Config, Error, Kind};
+use elkapi::{Config, Error, Kind, Work};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -14,6 +14,7 @@ use crate::failure::{raised, refused, type_name, wrong_type};
 use crate::interrupt;
 use crate::log;
 use crate::options::{Changes, ImageOptions};
+use crate::queue::{Call, Makes, Queue};
 use crate::stream::Stream;
 
 /// A client of one gateway with one key: made once, shared by all threads.
@@ -44,16 +45,19 @@ pub struct Client {
     given: Vec<Py<PyDict>>,
 }
 
-/// The core's client, and the same one with records, made when somebody first listens.
+/// The core's client, and the same one with records, made when somebody first listens; each as calls
+/// that wait here use it, and as a queue does, whose threads nobody interrupts.
 struct Core {
     silent: elkapi::Client,
     recording: Option<elkapi::Client>,
+    queued: elkapi::Client,
 }
 
 impl Client {
     fn made(core: elkapi::Client, given: Vec<Py<PyDict>>) -> Client {
         let base_url = core.base_url().to_owned();
-        Client { core: Mutex::new(Some(Core { silent: core, recording: None })), base_url, given }
+        let queued = core.with_interrupt(None);
+        Client { core: Mutex::new(Some(Core { silent: core, recording: None, queued })), base_url, given }
     }
 
     fn open(&self, py: Python<'_>, recording: bool) -> PyResult<elkapi::Client> {
@@ -65,6 +69,21 @@ impl Client {
             core.recording.get_or_insert_with(make).clone()
         });
         core.ok_or_else(|| raised(py, &Error::new(Kind::Closed, "The client was closed")))
+    }
+
+    /// The core's client for a queue.
+    pub fn queued(&self, py: Python<'_>) -> PyResult<elkapi::Client> {
+        let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let queued = core.as_ref().map(|core| core.queued.clone());
+        queued.ok_or_else(|| raised(py, &Error::new(Kind::Closed, "The client was closed")))
+    }
+
+    /// The core's client for one call of a queue.
+    fn for_queue(&self, py: Python<'_>, changes: &Changes<'_>) -> PyResult<elkapi::Client> {
+        if log::is_wanted(py)? {
+            return self.for_call(py, changes);
+        }
+        changed(py, self.queued(py)?, changes)
     }
 
     /// The core's client for one call.
@@ -248,6 +267,47 @@ impl Client {
         let mut given: Vec<_> = self.given.iter().map(|given| given.clone_ref(py)).collect();
         given.push(changes.given.unbind());
         Ok(Client::made(core, given))
+    }
+
+    /// Hands a call over to a queue: the function of that name, `ask`, `chat_completions`, `stream` or
+    /// `models`, with these arguments. `wake` is called, by `queue.drain()`, when it has gone on.
+    #[pyo3(signature = (queue, wake, function, subject, arguments))]
+    fn _begin<'py>(
+        &self,
+        py: Python<'py>,
+        queue: &Bound<'py, Queue>,
+        wake: Py<PyAny>,
+        function: &str,
+        subject: &Bound<'py, PyAny>,
+        arguments: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Call>> {
+        let members = PyDict::new(py);
+        let rest = (function == "ask").then_some(&members);
+        let changes = Changes::of_call(py, function, arguments, rest)?;
+        let (work, makes) = match function {
+            "models" => (Work::get("/models"), Makes::Document),
+            "ask" => {
+                let text = json_text(&question(subject, &members)?, "")?;
+                (Work::chat_completions(text), Makes::Completion)
+            }
+            _ => {
+                let bytes = match subject.cast::<PyBytes>() {
+                    Ok(bytes) => bytes.as_bytes().to_vec(),
+                    Err(_) => request_text(subject)?.into_bytes(),
+                };
+                if function == "stream" {
+                    (Work::chat_completions_stream(bytes).announced(), Makes::Stream)
+                } else {
+                    (Work::chat_completions(bytes), Makes::Completion)
+                }
+            }
+        };
+        let work = work.client(&self.for_queue(py, &changes)?);
+        let work = match &changes.cancel {
+            Some(cancel) => work.cancel(cancel),
+            None => work,
+        };
+        Queue::submit(queue, work, makes, wake)
     }
 
     /// Closes the client; a call on it then raises `ClosedError`. Closing twice does nothing.

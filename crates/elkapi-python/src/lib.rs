@@ -3,7 +3,8 @@
 //! `options` turns keyword arguments into the core's configuration text, `encode` a request from
 //! Python objects into JSON, `structure` classes that describe JSON, `decode` JSON into Python objects; `node` and `answer` are the classes
 //! an answer is read by, `stream` those of one that is still being written; `failure` raises what
-//! `elkapi._errors` defines; `interrupt` has Ctrl-C and the tokens that stop calls, `log` the lines for
+//! `elkapi._errors` defines; `queue` has the calls that an event loop waits for, for `elkapi._async`;
+//! `interrupt` has Ctrl-C and the tokens that stop calls, `log` the lines for
 //! Python's `logging`; `client` puts them together.
 
 mod answer;
@@ -17,6 +18,7 @@ mod interrupt;
 mod log;
 mod node;
 mod options;
+mod queue;
 mod stream;
 mod structure;
 
@@ -37,6 +39,8 @@ mod _elkapi {
     use crate::node::{Attempt, Choice, ChunkChoice, Function, Message, Node, ToolCall, Usage};
     #[pymodule_export]
     use crate::options::{ImageOptions, Timeout};
+    #[pymodule_export]
+    use crate::queue::{Call, Queue};
     #[pymodule_export]
     use crate::stream::{Chunk, Stream, unpickle_chunk};
 

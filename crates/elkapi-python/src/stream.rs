@@ -290,7 +290,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    fn made<'py>(py: Python<'py>, json: &[u8], text: &str) -> PyResult<Bound<'py, Chunk>> {
+    pub fn made<'py>(py: Python<'py>, json: &[u8], text: &str) -> PyResult<Bound<'py, Chunk>> {
         Chunk::of_parts(PyBytes::new(py, json), PyString::new(py, text))
     }
 

@@ -51,7 +51,7 @@ pub use queue::{HeldChunk, Queue, Taken, Work};
 pub use record::{Level, Recorder};
 pub use reply::{Body, Headers, Reply};
 pub use request::DEFAULT_MODEL;
-pub use stream::{Chunk, OwnedChunk, Step, Stream};
+pub use stream::{Chunk, Collected, OwnedChunk, Step, Stream};
 
 /// This library's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -181,6 +181,41 @@ impl OwnedChunk {
     }
 }
 
+/// What chunks that were taken out of their stream come to, in the shape of a whole answer.
+pub struct Collected {
+    head: Reply,
+    fold: Fold,
+}
+
+impl fmt::Debug for Collected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collected").finish_non_exhaustive()
+    }
+}
+
+impl Collected {
+    /// No chunk yet, of a stream whose reply has this head.
+    pub fn new(head: Reply) -> Collected {
+        Collected { head, fold: Fold::default() }
+    }
+
+    /// Status and header fields of the reply.
+    pub fn head(&self) -> &Reply {
+        &self.head
+    }
+
+    /// Adds the next chunk.
+    pub fn add(&mut self, chunk: &OwnedChunk) {
+        self.fold.absorb(chunk.json.as_text().unwrap_or_default());
+    }
+
+    /// What they come to; a stream that has not ended is `truncated` unless it was left.
+    pub fn completion(&self, verdict: Option<Verdict>) -> Completion {
+        let facts = StreamFacts { saw_done: false, verdict: verdict.or(Some(Verdict::Truncated)) };
+        Completion::folded(&self.head, self.fold.document(), facts)
+    }
+}
+
 impl Stream {
     /// Makes the request and waits for the reply's header fields.
     pub(crate) fn open(

@@ -62,11 +62,12 @@ pub(crate) fn wait_for_one(
     own: Option<(Instant, Limit)>,
     until: Option<Instant>,
 ) -> Result<PollFlags, Stop> {
-    // A call has at most three tokens: the caller's, a stream's own, and the queue's.
+    // A call has at most four tokens: two of the caller's, a stream's own, and the queue's.
+    const TOKENS: usize = 4;
     let unused = || PollFd::new(&fd, PollFlags::empty());
-    let mut fds = [PollFd::new(&fd, interest), unused(), unused(), unused()];
+    let mut fds = [PollFd::new(&fd, interest), unused(), unused(), unused(), unused()];
     let mut watched = 1;
-    for cancel in call.cancels().iter().take(3) {
+    for cancel in call.cancels().iter().take(TOKENS) {
         fds[watched] = PollFd::new(cancel.wake()?, PollFlags::IN);
         watched += 1;
     }

@@ -17,7 +17,7 @@ use crate::request::Mode;
 pub struct Work {
     pub(super) tag: u64,
     task: Task,
-    cancel: Option<Cancel>,
+    cancels: [Option<Cancel>; 2],
     client: Option<Client>,
     announced: bool,
 }
@@ -46,7 +46,7 @@ impl Work {
     }
 
     fn of(task: Task) -> Work {
-        Work { tag: 0, task, cancel: None, client: None, announced: false }
+        Work { tag: 0, task, cancels: [None, None], client: None, announced: false }
     }
 
     /// A number of the caller's own that comes back with everything that belongs to this call; 0
@@ -57,10 +57,11 @@ impl Work {
         self
     }
 
-    /// A token that stops this call.
+    /// A token that stops this call. A second one stops it too; a third takes the second one's place.
     #[must_use]
     pub fn cancel(mut self, cancel: &Cancel) -> Work {
-        self.cancel = Some(cancel.clone());
+        let place = usize::from(self.cancels[0].is_some());
+        self.cancels[place] = Some(cancel.clone());
         self
     }
 
@@ -98,7 +99,7 @@ pub(super) type Ending = (Option<Completion>, Option<Error>);
 impl Job {
     /// `stop` stops it together with all others.
     pub fn new(work: Work, shared: &Arc<Shared>, stop: &Cancel) -> Job {
-        let Work { tag, task, cancel, client, announced } = work;
+        let Work { tag, task, cancels, client, announced } = work;
         let client = match client {
             Some(client) => bound(&client, &Arc::downgrade(shared)),
             None => shared.client.clone(),
@@ -106,8 +107,8 @@ impl Job {
         let mode = if matches!(task, Task::Stream(_)) { Mode::Stream } else { Mode::Unary };
         let own = Cancel::new();
         let streams_own = (mode == Mode::Stream).then_some(&own);
-        let call = client.call(mode, cancel.iter().chain(streams_own).chain([stop]));
-        Job { tag, task, client, call, own, announced, has_token: cancel.is_some() }
+        let call = client.call(mode, cancels.iter().flatten().chain(streams_own).chain([stop]));
+        Job { tag, task, client, call, own, announced, has_token: cancels[0].is_some() }
     }
 
     pub fn tag(&self) -> u64 {
