@@ -14,7 +14,7 @@ QUIET   := >/dev/null
 OUTPUT  := build/test-output
 RECORD  := $(PYTHON) tests/leaks/record.py
 
-.PHONY: help build demo test conformance check headers bench bench-stream bench-cancel fuzz clean \
+.PHONY: help build demo test conformance check headers bench bench-stream bench-cancel bench-loop fuzz clean \
         languages library simulator python-module \
         test-rust test-c test-python test-leaks test-conformance lint
 
@@ -98,6 +98,9 @@ bench-cancel: library simulator ## how long a cancelled call takes to return, in
 
 bench-stream: library simulator ## bursts of events, their age, and the memory of a large one
 	@python3 bench/stream.py
+
+bench-loop: python-module simulator ## 500 calls at once on asyncio and trio: how late, what they cost, how soon they are cancelled
+	@$(PYTHON) bench/loop.py
 
 fuzz: ## arbitrary bytes from a server, in a stream and as an answer, for MINUTES (10) each; needs a nightly compiler
 	@test -x build/tools/bin/cargo-fuzz || cargo +nightly install -q cargo-fuzz --root build/tools

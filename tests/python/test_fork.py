@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+import child
 import elkapi
 import pytest
 from conftest import Gateway
@@ -181,3 +182,21 @@ def test_a_prefork_server_answers_from_all_its_workers(gateway: Gateway) -> None
     assert answered <= {str(worker.pid) for worker in workers}
     listener.close()
     client.close()
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_20_children_of_every_start_method_use_the_clients_they_are_given(
+    gateway: Gateway, method: str
+) -> None:
+    context = multiprocessing.get_context(method)
+    with gateway.client() as client:
+        asynchronous = gateway.async_client()
+        child.calls(client, asynchronous)
+        children = [context.Process(target=child.calls, args=(client, asynchronous)) for _ in range(20)]  # type: ignore[attr-defined]
+        for process in children:
+            process.start()
+        for process in children:
+            process.join(timeout=60)
+        assert [process.exitcode for process in children] == [0] * 20
+        child.calls(client, asynchronous)
+    assert gateway.requests() == 22 * 2
