@@ -14,7 +14,7 @@ QUIET   := >/dev/null
 OUTPUT  := build/test-output
 RECORD  := $(PYTHON) tests/leaks/record.py
 
-.PHONY: help build demo test conformance check headers bench bench-stream bench-cancel bench-loop fuzz clean \
+.PHONY: help build demo test conformance check headers bench bench-stream bench-cancel bench-loop bench-python fuzz clean \
         languages library simulator python-module \
         test-rust test-c test-python test-leaks test-conformance lint
 
@@ -102,6 +102,9 @@ bench-stream: library simulator ## bursts of events, their age, and the memory o
 bench-loop: python-module simulator ## 500 calls at once on asyncio and trio: how late, what they cost, how soon they are cancelled
 	@$(PYTHON) bench/loop.py
 
+bench-python: python-module simulator ## the Python package beside openai, pycurl and pyreqwest, as Markdown
+	@python3 bench/python.py
+
 fuzz: ## arbitrary bytes from a server, in a stream and as an answer, for MINUTES (10) each; needs a nightly compiler
 	@test -x build/tools/bin/cargo-fuzz || cargo +nightly install -q cargo-fuzz --root build/tools
 	@python3 fuzz/seeds.py
@@ -114,3 +117,4 @@ clean: ## everything that was built
 	@rm -rf target $(VENV) build
 
 include packaging/install.mk
+include packaging/python.mk

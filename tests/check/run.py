@@ -17,6 +17,7 @@ import headers  # noqa: F401
 import install  # noqa: F401
 import interface  # noqa: F401
 import network  # noqa: F401
+import python_package  # noqa: F401
 import rust  # noqa: F401
 import sanitize  # noqa: F401
 from base import CHECKS, Check
