@@ -834,3 +834,46 @@ def unpickle_answer(
 
 def unpickle_chunk(raw: bytes, text: str) -> Chunk:
     """A chunk out of a pickle."""
+
+@final
+class RawTransport:
+    """Connections to any server."""
+
+    def __new__(cls, raises: Callable[[Any], Exception], **options: Any) -> RawTransport: ...
+    def send(
+        self,
+        method: str,
+        url: str,
+        fields: list[tuple[bytes, bytes]],
+        body: bytes | Iterable[bytes] | None,
+        connect: float | None,
+        write: float | None,
+        read: float | None,
+        cancel: Cancel | None = None,
+    ) -> RawReply:
+        """Sends a request and waits for the reply's header fields."""
+
+    def close_idle(self) -> None:
+        """Closes connections that lie idle."""
+
+@final
+class RawReply:
+    """A reply: status, field lines, and an iterator of its body's bytes."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The field lines as pairs of bytes."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> bytes: ...
+    def close(self) -> None:
+        """Leaves the body: reads what little is missing of it, else closes the connection."""
+
+    def abort(self) -> None:
+        """Closes the connection at once, from any thread."""
+
+    def __reduce__(self) -> Any: ...

@@ -19,6 +19,7 @@ mod log;
 mod node;
 mod options;
 mod queue;
+mod raw;
 mod stream;
 mod structure;
 
@@ -41,6 +42,8 @@ mod _elkapi {
     use crate::options::{ImageOptions, Timeout};
     #[pymodule_export]
     use crate::queue::{Call, Queue};
+    #[pymodule_export]
+    use crate::raw::{RawReply, RawTransport};
     #[pymodule_export]
     use crate::stream::{Chunk, Stream, unpickle_chunk};
 

@@ -80,6 +80,15 @@ macro_rules! options {
                 Ok(())
             }
 
+            /// The names of the options that are set.
+            fn set_names(&self) -> Vec<&'static str> {
+                let mut names = Vec::new();
+                $(if self.$name.is_some() {
+                    names.push(stringify!($name));
+                })*
+                names
+            }
+
             /// `changes` on top of `self`.
             fn overlaid(mut self, changes: Config) -> Config {
                 $(if let Some(value) = changes.$name {
@@ -339,17 +348,7 @@ impl Config {
         };
         let key = Secret::new(key)?;
         let base_url = self.base_url.as_deref().unwrap_or(DEFAULT_BASE_URL);
-        let contract = match self.contract.as_deref() {
-            None | Some("elkapi") => Contract::Elkapi,
-            Some("openai") => Contract::Openai,
-            Some(other) => {
-                return Err(Error::config(format!(
-                    "The option \"contract\" must be \"elkapi\" or \"openai\", but it is {}",
-                    crate::json::quote(other)
-                ))
-                .with_param("contract"));
-            }
-        };
+        let contract = self.checked_contract()?;
         let user_agent = match &self.user_agent {
             Some(text) => header_value("user_agent", text)?,
             None => HeaderValue::from_static(concat!("elkapi/", env!("CARGO_PKG_VERSION"))),
@@ -364,14 +363,7 @@ impl Config {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
             .map_err(|_| Error::config("The API key cannot stand in a header field").with_param("api_key"))?;
         authorization.set_sensitive(true);
-        let trust = Trust::new(&TlsOptions {
-            ca_file: self.ca_file.as_deref(),
-            ca_pem: self.ca_pem.as_deref(),
-            client_cert_file: self.client_cert_file.as_deref(),
-            client_key_file: self.client_key_file.as_deref(),
-            min_tls: self.min_tls.as_deref(),
-            insecure_skip_verify: self.insecure_skip_verify.unwrap_or(false),
-        })?;
+        let trust = self.trust()?;
         let base_url = BaseUrl::parse(base_url, self.allow_http.unwrap_or(false))
             .map_err(|error| error.without(|text| key.cut_from(text)))?;
         let proxy = self.proxy_to(&base_url)?.map(Arc::new);
@@ -396,8 +388,69 @@ impl Config {
             pacing: self.pacing.unwrap_or(false),
             idempotency_header: self.idempotency_header.as_deref().map(idempotency_header).transpose()?,
             max_body_bytes: self.max_body_bytes.unwrap_or(256 << 20),
-            max_idle_connections: self.max_idle_connections.unwrap_or(64) as usize,
+            max_idle_connections: self.max_idle(),
         })
+    }
+
+    /// What connections are made by, for exchanges whose URL is not known yet.
+    ///
+    /// # Errors
+    ///
+    /// `config`, for an option that belongs to calls or cannot be used.
+    pub(crate) fn network(&self) -> Result<Network, Error> {
+        for name in self.set_names() {
+            if !NETWORK.contains(&name) {
+                return Err(Error::config(format!(
+                    "The option \"{name}\" belongs to a client that makes calls; a transport takes {}",
+                    NETWORK.join(", ")
+                ))
+                .with_param(name));
+            }
+        }
+        let around = |https| match self.environment {
+            Some(false) => proxy::Environment::default(),
+            _ => proxy::Environment::read(https, |name| {
+                std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+            }),
+        };
+        Ok(Network {
+            trust: Arc::new(self.trust()?),
+            max_idle_connections: self.max_idle(),
+            contract: self.checked_contract()?,
+            retry_risky: self.retry_risky.unwrap_or(false),
+            allow_http: self.allow_http.unwrap_or(false),
+            proxy: self.proxy.clone(),
+            no_proxy: self.no_proxy.clone(),
+            around_http: around(false),
+            around_https: around(true),
+        })
+    }
+
+    fn trust(&self) -> Result<Trust, Error> {
+        Trust::new(&TlsOptions {
+            ca_file: self.ca_file.as_deref(),
+            ca_pem: self.ca_pem.as_deref(),
+            client_cert_file: self.client_cert_file.as_deref(),
+            client_key_file: self.client_key_file.as_deref(),
+            min_tls: self.min_tls.as_deref(),
+            insecure_skip_verify: self.insecure_skip_verify.unwrap_or(false),
+        })
+    }
+
+    fn checked_contract(&self) -> Result<Contract, Error> {
+        match self.contract.as_deref() {
+            None | Some("elkapi") => Ok(Contract::Elkapi),
+            Some("openai") => Ok(Contract::Openai),
+            Some(other) => Err(Error::config(format!(
+                "The option \"contract\" must be \"elkapi\" or \"openai\", but it is {}",
+                crate::json::quote(other)
+            ))
+            .with_param("contract")),
+        }
+    }
+
+    fn max_idle(&self) -> usize {
+        self.max_idle_connections.unwrap_or(64) as usize
     }
 
     /// The proxy on the way to the gateway, if any.
@@ -446,12 +499,77 @@ fn limit(own: Option<u64>, default: u64) -> Option<Duration> {
 
 /// How long each part of a call may take; `None` = no limit.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Limits {
+pub struct Limits {
+    /// Name lookup, TCP, proxy and TLS together.
     pub connect: Option<Duration>,
+    /// How long no byte of the request can be written.
     pub write: Option<Duration>,
+    /// From the last byte sent to the reply's first byte.
     pub first_byte: Option<Duration>,
+    /// Between two bytes of the reply.
     pub idle: Option<Duration>,
+    /// The whole call.
     pub total: Option<Duration>,
+}
+
+/// The options that a transport takes.
+const NETWORK: &[&str] = &[
+    "ca_file",
+    "ca_pem",
+    "client_cert_file",
+    "client_key_file",
+    "min_tls",
+    "insecure_skip_verify",
+    "proxy",
+    "no_proxy",
+    "max_idle_connections",
+    "allow_http",
+    "contract",
+    "retry_risky",
+    "environment",
+];
+
+/// What connections to anywhere are made by.
+pub(crate) struct Network {
+    pub trust: Arc<Trust>,
+    pub max_idle_connections: usize,
+    pub contract: Contract,
+    pub retry_risky: bool,
+    allow_http: bool,
+    proxy: Option<String>,
+    no_proxy: Option<String>,
+    around_http: proxy::Environment,
+    around_https: proxy::Environment,
+}
+
+impl Network {
+    /// The proxy on the way to that server, if any.
+    ///
+    /// # Errors
+    ///
+    /// `config`, where what is sent would travel unencrypted to another machine, or the proxy's URL
+    /// cannot be used.
+    pub fn proxy_to(&self, https: bool, host: &str, port: u16) -> Result<Option<Proxy>, Error> {
+        let is_loopback = is_loopback(host);
+        if !https && !is_loopback && !self.allow_http {
+            return Err(Error::config(format!(
+                "A request to http://{host} would send the key unencrypted; use https:// or set \"allow_http\""
+            ))
+            .with_param("allow_http"));
+        }
+        let around = if https { &self.around_https } else { &self.around_http };
+        let target = proxy::Target { host, port, is_loopback };
+        let chosen = proxy::choose(self.proxy.as_deref(), self.no_proxy.as_deref(), around, &target)?;
+        match chosen {
+            Some(proxy) if !https && !self.allow_http && !self::is_loopback(&proxy.host) => {
+                Err(Error::config(format!(
+                    "A request to http://{host} would travel unencrypted to the proxy, which is another machine; use https://, except the host by \"no_proxy\", or set \"allow_http\""
+                ))
+                .with_param("proxy"))
+            }
+            chosen => Ok(chosen),
+        }
+    }
 }
 
 /// What a client lives by.

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use ureq::SendBody;
 use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::call::Call;
@@ -41,6 +42,14 @@ pub(crate) struct Outgoing<'a> {
     pub body: Option<&'a [u8]>,
 }
 
+/// What goes along with a request's head.
+pub(crate) enum Sending<'a> {
+    Nothing,
+    Bytes(&'a [u8]),
+    /// Read once, so it goes over a new connection, which cannot prove stale.
+    Reader(&'a mut (dyn Read + Send)),
+}
+
 /// Sends requests and keeps connections for the next ones.
 pub(crate) struct Exchange {
     max_idle: usize,
@@ -66,8 +75,11 @@ pub(crate) struct Incoming {
 
 impl Exchange {
     pub fn new(settings: &Settings) -> Exchange {
-        let (max_idle, trust) = (settings.max_idle_connections, settings.trust.clone());
-        let proxy = settings.proxy.clone();
+        Exchange::over(settings.max_idle_connections, settings.trust.clone(), settings.proxy.clone())
+    }
+
+    /// Connections that are made this way.
+    pub fn over(max_idle: usize, trust: Arc<Trust>, proxy: Option<Arc<Proxy>>) -> Exchange {
         let present = ArcSwap::from_pointee(Present::new(max_idle, trust.clone(), proxy.clone()));
         Exchange { max_idle, trust, proxy, present }
     }
@@ -120,25 +132,43 @@ impl Exchange {
         }
     }
 
-    /// Sends the request and waits for the reply's header fields.
+    /// Sends the request and waits for the reply's header fields, from which the key is cut.
+    pub fn send(&self, settings: &Settings, call: &Arc<Call>, out: &Outgoing) -> Result<Incoming, Error> {
+        let sending = out.body.map_or(Sending::Nothing, Sending::Bytes);
+        let mut incoming = self.run(call, &request(settings, out)?, sending)?;
+        incoming.headers = incoming.headers.map(|fields| without_key(fields, &settings.key));
+        Ok(incoming)
+    }
+
+    /// Sends the request as it stands and waits for the reply's header fields.
     ///
     /// A reused connection that proves stale is replaced by a new one, once and silently: nothing of
     /// the request had reached the server.
-    pub fn send(&self, settings: &Settings, call: &Arc<Call>, out: &Outgoing) -> Result<Incoming, Error> {
+    pub fn run(
+        &self,
+        call: &Arc<Call>,
+        request: &http::Request<()>,
+        mut sending: Sending,
+    ) -> Result<Incoming, Error> {
         let present = self.present();
-        let request = request(settings, out)?;
+        let agent = &present.connections.agent;
         let _scope = call.enter();
+        if matches!(sending, Sending::Reader(_)) {
+            call.set_fresh_only();
+        }
         loop {
             call.begin_attempt();
-            let outcome = match out.body {
-                Some(body) => present.connections.agent.run(request.clone().map(|()| body)),
-                None => present.connections.agent.run(request.clone()),
+            let request = request.clone();
+            let outcome = match &mut sending {
+                Sending::Nothing => agent.run(request),
+                Sending::Bytes(bytes) => agent.run(request.map(|()| *bytes)),
+                Sending::Reader(reader) => agent.run(request.map(|()| SendBody::from_reader(&mut *reader))),
             };
             let error = match outcome {
                 Ok(response) => {
                     call.set_phase(Phase::Read);
                     let (parts, body) = response.into_parts();
-                    let headers = Headers::new(without_key(parts.headers, &settings.key));
+                    let headers = Headers::new(parts.headers);
                     return Ok(Incoming { call: call.clone(), status: parts.status.as_u16(), headers, body });
                 }
                 Err(error) => error,
@@ -277,6 +307,25 @@ impl Incoming {
         let head = Reply::new(self.status, self.headers, Body::new(Vec::new()));
         (head, Events { call: self.call, reader, coded })
     }
+}
+
+impl Incoming {
+    /// Header fields as they came, and the body with its content coding left on.
+    pub fn into_raw(self) -> (Headers, Events) {
+        let reader = Box::new(self.body.into_reader());
+        (self.headers, Events { call: self.call, reader, coded: false })
+    }
+}
+
+/// What the beginning of a body says without its content coding, as far as it can be undone.
+pub(crate) fn decoded(headers: &Headers, bytes: Vec<u8>, limit: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let _ = match Coding::of(headers) {
+        Coding::Gzip => read_up_to(MultiGzDecoder::new(&*bytes), limit, &mut out),
+        Coding::Deflate => read_up_to(ZlibDecoder::new(&*bytes), limit, &mut out),
+        Coding::Identity | Coding::Unknown(_) => return bytes,
+    };
+    out
 }
 
 /// A body that is read as it comes.

@@ -29,6 +29,7 @@ mod pacing;
 mod proxy;
 mod queue;
 mod random;
+pub mod raw;
 mod record;
 mod refusal;
 mod reply;

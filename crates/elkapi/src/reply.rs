@@ -33,6 +33,16 @@ impl Headers {
         self.0.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
     }
 
+    /// The same fields with others done to them.
+    pub(crate) fn map(self, change: impl FnOnce(HeaderMap) -> HeaderMap) -> Headers {
+        Headers(change(self.0))
+    }
+
+    /// All fields with the bytes of their values, readable or not.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+    }
+
     /// The gateway's id of the request, from its own header or the usual one.
     pub fn request_id(&self) -> Option<&str> {
         self.get("x-oneapi-request-id").or_else(|| self.get("x-request-id"))

@@ -59,6 +59,7 @@ impl Connections {
     pub fn new(max_idle: usize, trust: Arc<Trust>, proxy: Option<Arc<Proxy>>) -> Connections {
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            .allow_non_standard_methods(true)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_idle_connections(max_idle)
