@@ -25,7 +25,7 @@ def _stub_docs() -> Iterator[tuple[str, str | None]]:
     for node in ast.parse(STUB.read_text()).body:
         if isinstance(node, ast.FunctionDef) and hasattr(elkapi, node.name):
             yield node.name, ast.get_docstring(node)
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+        if isinstance(node, ast.ClassDef) and hasattr(elkapi, node.name):
             yield node.name, ast.get_docstring(node)
             for member in node.body:
                 # Of several overloads the first one has the docstring.
