@@ -1,0 +1,797 @@
+"""One suite of behaviours that programs written for `openai` rely on, through every door.
+
+Each case runs on the `openai` package as it is and on `openai` over our transport. What ours does
+differently is said in the case, by the door's name.
+"""
+
+import copy
+import email.utils
+import json
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import elkapi.httpx2
+import httpx2
+import openai
+import pytest
+from scripted import END, RESET, Server, reply, stream
+
+KEY = "sk-test-doors-0123456789"
+MESSAGES: list[Any] = [{"role": "user", "content": "Hi"}]
+CHAT: dict[str, Any] = {"model": "m", "messages": MESSAGES}
+ANSWER = {
+    "id": "c1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "gateway_field": {"deep": 1},
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "Hello", "weird": 2},
+        }
+    ],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+}
+REFUSED = {"error": {"message": "no", "type": "t", "code": "c", "param": "p"}}
+
+
+def chunk(text: str, finish: str | None = None, **more: Any) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    document = {
+        "id": "c1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [choice],
+    }
+    return json.dumps({**document, **more}, ensure_ascii=False).encode()
+
+
+def event(text: str, finish: str | None = None, **more: Any) -> bytes:
+    return b"data: " + chunk(text, finish, **more) + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+@dataclass
+class Door:
+    name: str
+    server: Server
+    http: Callable[[], httpx2.Client | None]
+
+    @property
+    def is_ours(self) -> bool:
+        return self.name != "openai"
+
+    def client(self, path: str = "/v1", **options: Any) -> Any:
+        options.setdefault("api_key", KEY)
+        options.setdefault("max_retries", 0)
+        options.setdefault("base_url", self.server.origin + path)
+        if "http_client" not in options:
+            options["http_client"] = self.http()
+        return openai.OpenAI(**options)
+
+    def says(self, *script: list[Any]) -> None:
+        self.server.script = list(script)
+
+    @property
+    def last(self) -> Any:
+        return self.server.requests[-1]
+
+    @property
+    def requests(self) -> int:
+        return len(self.server.requests)
+
+
+def _over_transport() -> httpx2.Client:
+    # As the package makes its own.
+    return openai.DefaultHttpxClient(transport=elkapi.httpx2.Transport(environment=False))
+
+
+DOORS: dict[str, Callable[[], httpx2.Client | None]] = {"openai": lambda: None, "transport": _over_transport}
+
+
+@pytest.fixture(params=DOORS)
+def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    server = Server([reply(ANSWER)])
+    yield Door(request.param, server, DOORS[request.param])
+    server.close()
+
+
+# URLs
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/a/b/v1", "/a%20b/v1/"])
+def test_the_path_is_appended_to_the_base_url(door: Door, path: str) -> None:
+    door.client(path).chat.completions.create(**CHAT)
+    assert door.last.target == path.rstrip("/") + "/chat/completions"
+    assert door.last.method == "POST"
+
+
+def test_the_base_url_ends_with_a_slash_and_can_be_set(door: Door) -> None:
+    client = door.client("/old")
+    assert str(client.base_url).endswith("/old/")
+    client.base_url = door.server.origin + "/new"
+    client.chat.completions.create(**CHAT)
+    assert door.last.target == "/new/chat/completions"
+
+
+def test_the_base_url_comes_from_the_environment(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", door.server.origin + "/env")
+    door.client(base_url=None).chat.completions.create(**CHAT)
+    assert door.last.target == "/env/chat/completions"
+
+
+def test_an_absolute_url_is_used_as_it_is(door: Door) -> None:
+    door.client("/v1").post(door.server.origin + "/elsewhere?x=1", cast_to=object, body={})
+    assert door.last.target == "/elsewhere?x=1"
+
+
+def test_query_parameters_are_merged_and_encoded(door: Door) -> None:
+    client = door.client(default_query={"a": "1", "b": "x y"})
+    client.chat.completions.create(**CHAT, extra_query={"a": "2", "c": ["p", "q"]})
+    target, query = door.last.target.split("?")
+    assert target == "/v1/chat/completions"
+    assert sorted(query.split("&")) in (
+        ["a=2", "b=x+y", "c[]=p", "c[]=q"],
+        ["a=2", "b=x%20y", "c%5B%5D=p", "c%5B%5D=q"],
+        ["a=2", "b=x+y", "c%5B%5D=p", "c%5B%5D=q"],
+    )
+
+
+def test_the_models_list_is_got(door: Door) -> None:
+    door.says(reply({"object": "list", "data": [{"id": "m1", "object": "model"}]}))
+    assert [model.id for model in door.client().models.list()] == ["m1"]
+    assert (door.last.method, door.last.target, door.last.body) == ("GET", "/v1/models", b"")
+
+
+def test_redirects_are_followed(door: Door) -> None:
+    door.says(reply(status=307, fields=[("Location", "/there")]), reply(ANSWER))
+    assert door.client().chat.completions.create(**CHAT).id == "c1"
+    assert (door.last.method, door.last.target, door.last.json["model"]) == ("POST", "/there", "m")
+
+
+# The request
+
+
+def test_the_body_is_compact_json_in_utf_8(door: Door) -> None:
+    door.client().chat.completions.create(model="m", messages=[{"role": "user", "content": "Grüße 🦌"}])
+    assert "Grüße 🦌".encode() in door.last.body
+    assert b'", "' not in door.last.body
+    assert door.last["content-length"] == str(len(door.last.body))
+
+
+def test_omitted_arguments_are_left_out_and_none_is_null(door: Door) -> None:
+    door.client().chat.completions.create(**CHAT, temperature=openai.omit, top_p=None, seed=openai.NOT_GIVEN)
+    assert door.last.json["top_p"] is None
+    assert not {"temperature", "seed", "stream"} & set(door.last.json)
+
+
+def test_known_parameters_reach_the_body(door: Door) -> None:
+    known: dict[str, Any] = {
+        "temperature": 0.5,
+        "max_completion_tokens": 5,
+        "stop": ["a", "b"],
+        "n": 2,
+        "logit_bias": {"1": 2},
+        "response_format": {"type": "json_object"},
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+        "tool_choice": "auto",
+        "user": "u",
+        "metadata": {"k": "v"},
+        "reasoning_effort": "low",
+    }
+    door.client().chat.completions.create(**CHAT, **known)
+    assert {name: door.last.json[name] for name in known} == known
+
+
+def test_unknown_arguments_are_type_errors(door: Door) -> None:
+    with pytest.raises(TypeError, match="temprature"):
+        door.client().chat.completions.create(**CHAT, temprature=1)
+    assert door.requests == 0
+
+
+def test_missing_arguments_are_type_errors(door: Door) -> None:
+    with pytest.raises(TypeError, match="model"):
+        door.client().chat.completions.create(messages=MESSAGES)
+    assert door.requests == 0
+
+
+def test_extra_body_overwrites_top_level_members(door: Door) -> None:
+    extra = {"google": {"image_config": {"aspect_ratio": "16:9"}}, "model": "other"}
+    door.client().chat.completions.create(**CHAT, extra_body=extra)
+    assert door.last.json["google"] == extra["google"]
+    assert door.last.json["model"] == "other"
+
+
+def test_the_nested_extra_body_of_the_gateway_can_be_sent(door: Door) -> None:
+    nested = {"google": {"image_config": {"image_size": "2K"}}}
+    door.client().chat.completions.create(**CHAT, extra_body={"extra_body": nested})
+    assert door.last.json["extra_body"] == nested
+
+
+def test_messages_may_be_a_generator(door: Door) -> None:
+    door.says(reply(REFUSED, 500, [("retry-after-ms", "1")]), reply(ANSWER))
+    door.client(max_retries=1).chat.completions.create(model="m", messages=(m for m in MESSAGES))
+    assert [request.json["messages"] for request in door.server.requests] == [MESSAGES, MESSAGES]
+
+
+# Header fields
+
+
+def test_the_usual_fields_are_sent_once(door: Door) -> None:
+    door.client().chat.completions.create(**CHAT)
+    assert door.last.all("authorization") == [f"Bearer {KEY}"]
+    assert door.last.all("content-type") == ["application/json"]
+    assert door.last.all("accept") == ["application/json"]
+    for name in ("host", "user-agent", "content-length"):
+        assert len(door.last.all(name)) == 1, name
+    assert door.last["host"] == door.server.origin.removeprefix("http://")
+    assert door.last["transfer-encoding"] is None
+
+
+def test_default_fields_are_overridden_by_those_of_a_call(door: Door) -> None:
+    client = door.client(default_headers={"X-A": "1", "X-B": "1"})
+    client.chat.completions.create(**CHAT, extra_headers={"x-a": "2", "X-C": "3"})
+    assert [door.last.all(name) for name in ("X-A", "X-B", "X-C")] == [["2"], ["1"], ["3"]]
+
+
+def test_a_field_can_be_omitted(door: Door) -> None:
+    door.client(default_headers={"X-A": "1"}).chat.completions.create(
+        **CHAT,
+        extra_headers={"X-A": openai.omit, "User-Agent": "mine/1"},
+    )
+    assert door.last["x-a"] is None
+    assert door.last.all("user-agent") == ["mine/1"]
+
+
+def test_organization_and_project_become_fields(door: Door) -> None:
+    door.client(organization="o", project="p").chat.completions.create(**CHAT)
+    assert (door.last["openai-organization"], door.last["openai-project"]) == ("o", "p")
+
+
+def test_the_retry_count_is_told_and_can_be_omitted(door: Door) -> None:
+    door.says(reply(REFUSED, 500, [("retry-after-ms", "1")]), reply(ANSWER))
+    client = door.client(max_retries=2)
+    client.chat.completions.create(**CHAT)
+    counts = [request["x-stainless-retry-count"] for request in door.server.requests]
+    assert counts == ["0", "1"]
+    client.chat.completions.create(**CHAT, extra_headers={"x-stainless-retry-count": openai.omit})
+    assert door.last["x-stainless-retry-count"] is None
+
+
+def test_fields_of_a_reply_are_found_whatever_their_case(door: Door) -> None:
+    door.says(reply(ANSWER, fields=[("X-Request-Id", "r1"), ("X-Twice", "a"), ("x-twice", "b")]))
+    raw = door.client().chat.completions.with_raw_response.create(**CHAT)
+    assert raw.headers["x-request-id"] == raw.headers.get("X-REQUEST-ID") == raw.request_id == "r1"
+    assert raw.headers.get_list("X-Twice") == ["a", "b"]
+
+
+# Keys
+
+
+def test_a_missing_key_is_refused_when_the_client_is_made(door: Door) -> None:
+    with pytest.raises(openai.OpenAIError):
+        door.client(api_key=None)
+
+
+def test_a_key_may_be_a_function_that_is_asked_for_every_attempt(door: Door) -> None:
+    keys = iter(["k-1", "k-2"])
+    door.says(reply(REFUSED, 500, [("retry-after-ms", "1")]), reply(ANSWER))
+    door.client(api_key=lambda: next(keys), max_retries=1).chat.completions.create(**CHAT)
+    assert [request["authorization"] for request in door.server.requests] == ["Bearer k-1", "Bearer k-2"]
+
+
+def test_a_key_is_not_in_what_an_error_shows(door: Door) -> None:
+    door.says(reply(REFUSED, 401))
+    with pytest.raises(openai.AuthenticationError) as caught:
+        door.client().chat.completions.create(**CHAT)
+    assert KEY not in f"{caught.value!r} {caught.value} {caught.value.__cause__}"
+
+
+# Answers
+
+
+def test_an_answer_is_read_by_attributes_at_every_level(door: Door) -> None:
+    answer = door.client().chat.completions.create(**CHAT)
+    assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == ("Hello", "stop")
+    assert answer.usage
+    assert answer.usage.total_tokens == 3
+    assert answer.choices[0].message.tool_calls is None
+
+
+def test_unknown_members_are_kept_at_every_level(door: Door) -> None:
+    answer: Any = door.client().chat.completions.create(**CHAT)
+    assert answer.gateway_field == {"deep": 1}
+    assert answer.choices[0].message.weird == 2
+    with pytest.raises(AttributeError):
+        _ = answer.choices[0].no_such_member
+
+
+def test_wrong_types_are_kept_as_they_are(door: Door) -> None:
+    door.says(reply({"id": 5, "choices": None}))
+    answer: Any = door.client().chat.completions.create(**CHAT)
+    assert (answer.id, answer.choices, answer.model) == (5, None, None)
+
+
+def test_an_answer_becomes_a_dict_and_json_again(door: Door) -> None:
+    answer = door.client().chat.completions.create(**CHAT)
+    assert answer.to_dict() == ANSWER
+    assert json.loads(answer.to_json()) == ANSWER
+    dumped = answer.model_dump(exclude_unset=True)
+    assert dumped["choices"][0]["message"]["content"] == "Hello"
+    assert json.loads(answer.model_dump_json(exclude_none=True))["id"] == "c1"
+
+
+def test_the_request_id_stands_in_the_answer(door: Door) -> None:
+    door.says(reply(ANSWER, fields=[("x-request-id", "r9")]))
+    assert door.client().chat.completions.create(**CHAT)._request_id == "r9"
+
+
+def test_answers_are_pickled_and_copied(door: Door) -> None:
+    answer = door.client().chat.completions.create(**CHAT)
+    for other in (pickle.loads(pickle.dumps(answer)), copy.deepcopy(answer), copy.copy(answer)):
+        assert other == answer
+        assert other.choices[0].message.content == "Hello"
+
+
+def test_a_compressed_answer_is_decoded(door: Door) -> None:
+    import gzip
+
+    body = gzip.compress(json.dumps(ANSWER).encode())
+    door.says(reply(body, fields=[("Content-Encoding", "gzip")]))
+    assert door.client().chat.completions.create(**CHAT).id == "c1"
+
+
+def test_an_answer_without_a_length_ends_with_the_connection(door: Door) -> None:
+    body = json.dumps(ANSWER).encode()
+    door.says([b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + body, END])
+    assert door.client().chat.completions.create(**CHAT).id == "c1"
+
+
+# Raw responses
+
+
+def test_a_raw_response_has_the_facts_and_is_parsed_once(door: Door) -> None:
+    raw = door.client().chat.completions.with_raw_response.create(**CHAT)
+    assert (raw.status_code, raw.retries_taken, raw.http_response.is_closed) == (200, 0, True)
+    assert json.loads(raw.text) == ANSWER
+    assert raw.parse() is raw.parse()
+    assert raw.parse().id == "c1"
+    assert (raw.http_request.method, raw.http_version) == ("POST", "HTTP/1.1")
+    assert raw.elapsed.total_seconds() >= 0
+
+
+def test_a_raw_response_of_a_stream_gives_the_stream(door: Door) -> None:
+    door.says(stream(event("a"), event("b", "stop"), DONE))
+    raw = door.client().chat.completions.with_raw_response.create(**CHAT, stream=True)
+    assert [part.choices[0].delta.content for part in raw.parse()] == ["a", "b"]
+
+
+def test_a_streaming_response_is_read_by_its_reader(door: Door) -> None:
+    with door.client().chat.completions.with_streaming_response.create(**CHAT) as response:
+        assert response.headers["content-type"] == "application/json"
+        assert b"".join(response.iter_bytes()) == json.dumps(ANSWER).encode()
+    with door.client().chat.completions.with_streaming_response.create(**CHAT) as response:
+        assert response.parse().id == "c1"
+
+
+def test_the_retries_taken_are_told(door: Door) -> None:
+    again = reply(REFUSED, 500, [("retry-after-ms", "1")])
+    door.says(again, again, reply(ANSWER))
+    raw = door.client(max_retries=4).chat.completions.with_raw_response.create(**CHAT)
+    assert raw.retries_taken == 2
+
+
+# Repetition
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "stock", "ours"),
+    [
+        (400, REFUSED, 1, 1),
+        (401, REFUSED, 1, 1),
+        (404, REFUSED, 1, 1),
+        # Nothing says that a second one costs nothing, or helps.
+        (408, REFUSED, 2, 1),
+        (409, REFUSED, 2, 1),
+        (504, REFUSED, 2, 1),
+        (502, "<html>", 2, 1),
+        (429, {"error": {"message": "no", "code": "insufficient_user_quota"}}, 2, 1),
+        (429, REFUSED, 2, 2),
+        (500, REFUSED, 2, 2),
+        (503, REFUSED, 2, 2),
+    ],
+)
+def test_which_statuses_are_repeated(door: Door, status: int, body: Any, stock: int, ours: int) -> None:
+    body = body.encode() if isinstance(body, str) else body
+    media = "text/html" if isinstance(body, bytes) else "application/json"
+    door.says(reply(body, status, [("retry-after-ms", "1")], media))
+    with pytest.raises(openai.APIStatusError) as caught:
+        door.client(max_retries=1).chat.completions.create(**CHAT)
+    assert caught.value.status_code == status
+    assert door.requests == (ours if door.is_ours else stock)
+
+
+@pytest.mark.parametrize(("said", "status", "requests"), [("false", 500, 1), ("true", 400, 2)])
+def test_the_servers_word_on_repetition_holds(door: Door, said: str, status: int, requests: int) -> None:
+    door.says(reply(REFUSED, status, [("x-should-retry", said), ("retry-after-ms", "1")]))
+    with pytest.raises(openai.APIStatusError):
+        door.client(max_retries=1).chat.completions.create(**CHAT)
+    assert door.requests == requests
+
+
+def _in(seconds: float) -> str:
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "least", "most"),
+    [
+        (lambda: [("retry-after-ms", "200")], 0.2, 0.37),
+        (lambda: [("retry-after-ms", "100"), ("retry-after", "9")], 0.1, 0.37),
+        (lambda: [("retry-after", "0.2")], 0.2, 0.37),
+        (lambda: [("retry-after", "1")], 1, 3),
+        (lambda: [("retry-after", _in(2))], 0.9, 3),
+        (lambda: [("retry-after", "soon")], 0.37, 1),
+        (lambda: [("retry-after", "0")], 0.37, 1),
+        (lambda: [("retry-after", "-5")], 0.37, 1),
+        (lambda: [("retry-after", "nan")], 0.37, 1),
+        (lambda: [("retry-after", _in(-60))], 0.37, 1),
+        (lambda: [("retry-after", "Fri, 99 Foo 2016 99:99:99 GMT")], 0.37, 1),
+        (list, 0.37, 1),
+    ],
+    ids=[
+        "ms",
+        "ms-first",
+        "float",
+        "seconds",
+        "date",
+        "words",
+        "zero",
+        "negative",
+        "nan",
+        "past",
+        "no-date",
+        "absent",
+    ],
+)
+def test_the_pause_before_a_repetition(door: Door, fields: Any, least: float, most: float) -> None:
+    door.says(reply(REFUSED, 429, fields()), reply(ANSWER))
+    door.client(max_retries=1).chat.completions.create(**CHAT)
+    first, second = (request.at for request in door.server.requests)
+    # A busy machine makes a pause longer, never shorter.
+    assert least - 0.02 <= second - first < most + 2, second - first
+
+
+@pytest.mark.parametrize("asked", ["121", "3600", "1e999"])
+def test_a_pause_of_more_than_two_minutes_is_not_waited_for(door: Door, asked: str) -> None:
+    door.says(reply(REFUSED, 429, [("retry-after", asked)]))
+    with pytest.raises(openai.RateLimitError) as caught:
+        door.client(max_retries=3).chat.completions.create(**CHAT)
+    assert door.requests == 1 or asked == "1e999"
+    assert caught.value.response.headers["retry-after"] == asked
+
+
+def test_a_broken_connection_is_repeated(door: Door) -> None:
+    door.says([RESET], reply(ANSWER))
+    assert door.client(max_retries=1).chat.completions.create(**CHAT).id == "c1"
+    assert door.requests == 2
+
+
+def test_a_repetition_sends_the_same_body(door: Door) -> None:
+    door.says(reply(REFUSED, 500, [("retry-after-ms", "1")]), reply(ANSWER))
+    door.client(max_retries=1).chat.completions.create(**CHAT)
+    first, second = door.server.requests
+    assert first.body == second.body
+
+
+def test_max_retries_of_a_call_beat_those_of_the_client(door: Door) -> None:
+    door.says(reply(REFUSED, 500, [("retry-after-ms", "1")]))
+    with pytest.raises(openai.InternalServerError):
+        door.client(max_retries=5).with_options(max_retries=1).chat.completions.create(**CHAT)
+    assert door.requests == 2
+
+
+def test_a_connection_whose_reply_was_a_refusal_serves_the_repetition(door: Door) -> None:
+    """Stock closes it unread and makes another."""
+    door.says(reply(REFUSED, 500, [("retry-after-ms", "1")]), reply(ANSWER))
+    door.client(max_retries=1).chat.completions.create(**CHAT)
+    connections = {request.connection for request in door.server.requests}
+    if door.is_ours:
+        assert len(connections) == 1
+
+
+# Streams
+
+
+def texts(door: Door, *pieces: Any, **options: Any) -> list[str | None]:
+    door.says(stream(*pieces, **options))
+    with door.client().chat.completions.create(**CHAT, stream=True) as events:
+        return [part.choices[0].delta.content for part in events]
+
+
+def test_a_stream_asks_for_one_and_gives_its_chunks(door: Door) -> None:
+    assert texts(door, event("a"), event("b", "stop"), DONE) == ["a", "b"]
+    assert door.last.json["stream"] is True
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"])
+def test_lines_may_end_in_three_ways(door: Door, ending: bytes) -> None:
+    whole = (event("a") + event("b", "stop") + DONE).replace(b"\n", ending)
+    assert texts(door, whole) == ["a", "b"]
+
+
+def test_events_may_be_cut_anywhere(door: Door) -> None:
+    whole = event("Grüße 🦌") + event("b", "stop") + DONE
+    assert texts(door, *[bytes([byte]) for byte in whole]) == ["Grüße 🦌", "b"]
+
+
+def test_comments_and_other_fields_are_passed_over(door: Door) -> None:
+    odd = b": ping\n\nid: 7\nretry: 10\nevent: message\n"
+    assert texts(door, b":\n\n", odd + event("a"), b": x\n", event("b", "stop"), DONE) == ["a", "b"]
+
+
+def test_data_of_several_lines_is_joined(door: Door) -> None:
+    document = chunk("a").replace(b', "object"', b',\ndata: "object"')
+    assert texts(door, b"data: " + document + b"\n\n", event("b", "stop"), DONE) == ["a", "b"]
+
+
+def test_a_space_behind_the_colon_is_optional(door: Door) -> None:
+    assert texts(door, b"data:" + chunk("a") + b"\n\n", event("b", "stop"), DONE) == ["a", "b"]
+
+
+def test_nothing_is_read_behind_done(door: Door) -> None:
+    assert texts(door, event("a", "stop"), DONE, b"data: no json\n\n") == ["a"]
+
+
+def test_a_chunk_is_there_before_the_next_is_sent(door: Door) -> None:
+    door.says(stream(event("a"), 0.5, event("b", "stop"), DONE))
+    with door.client().chat.completions.create(**CHAT, stream=True) as events:
+        next(events)
+        began = time.monotonic()
+        next(events)
+    assert time.monotonic() - began > 0.25
+
+
+def test_a_usage_chunk_without_choices_is_handed_out(door: Door) -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    last = b"data: " + json.dumps({"id": "c1", "choices": [], "usage": usage}).encode() + b"\n\n"
+    door.says(stream(event("a", "stop"), last, DONE))
+    with door.client().chat.completions.create(**CHAT, stream=True) as events:
+        parts = list(events)
+    assert parts[-1].usage
+    assert parts[-1].usage.total_tokens == 2
+
+
+def test_an_error_in_a_stream_is_raised(door: Door) -> None:
+    failure = b'data: {"error": {"message": "broke", "code": "upstream", "type": "t"}}\n\n'
+    with pytest.raises(openai.APIError, match="broke") as caught:
+        texts(door, event("a"), failure)
+    assert (caught.value.code, caught.value.type) == ("upstream", "t")
+
+
+def test_a_refusal_of_a_stream_is_raised_where_it_is_opened(door: Door) -> None:
+    door.says(reply(REFUSED, 429))
+    with pytest.raises(openai.RateLimitError):
+        door.client().chat.completions.create(**CHAT, stream=True)
+
+
+def test_a_stream_that_breaks_off_raises_a_connection_error(door: Door) -> None:
+    with pytest.raises(openai.APIConnectionError) as caught:
+        texts(door, event("a"), 0.1, RESET, end=False)
+    assert caught.value.__cause__ is not None
+
+
+def test_a_second_loop_goes_on_where_the_first_stopped(door: Door) -> None:
+    door.says(stream(event("a"), event("b"), event("c", "stop"), DONE))
+    with door.client().chat.completions.create(**CHAT, stream=True) as events:
+        for part in events:
+            assert part.choices[0].delta.content == "a"
+            break
+        assert [part.choices[0].delta.content for part in events] == ["b", "c"]
+
+
+def test_a_closed_stream_ends(door: Door) -> None:
+    door.says(stream(event("a"), 30, end=False))
+    events = door.client().chat.completions.create(**CHAT, stream=True)
+    next(events)
+    began = time.monotonic()
+    events.close()
+    assert time.monotonic() - began < 5
+    assert events.response.is_closed
+
+
+def test_the_response_of_a_stream_has_its_facts(door: Door) -> None:
+    door.says(stream(event("a", "stop"), DONE, fields=[("x-request-id", "r5")]))
+    with door.client().chat.completions.create(**CHAT, stream=True) as events:
+        assert (events.response.status_code, events.response.headers["x-request-id"]) == (200, "r5")
+        assert events.response.request.method == "POST"
+
+
+def test_streams_keep_their_connection(door: Door) -> None:
+    """Stock opens another one for each."""
+    door.says(stream(event("a", "stop"), DONE, 0.02))
+    client = door.client()
+    for _ in range(20):
+        with client.chat.completions.create(**CHAT, stream=True) as events:
+            assert len(list(events)) == 1
+    connections = len({request.connection for request in door.server.requests})
+    assert connections <= 2 if door.is_ours else connections >= 15
+
+
+def test_the_helper_for_streams_gathers_the_answer(door: Door) -> None:
+    door.says(stream(event("a"), event("b", "stop"), DONE))
+    with door.client().chat.completions.stream(**CHAT) as events:
+        kinds = [event.type for event in events]
+        assert events.get_final_completion().choices[0].message.content == "ab"
+    assert "content.delta" in kinds
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (400, "BadRequestError"),
+        (401, "AuthenticationError"),
+        (403, "PermissionDeniedError"),
+        (404, "NotFoundError"),
+        (409, "ConflictError"),
+        (413, "APIStatusError"),
+        (422, "UnprocessableEntityError"),
+        (429, "RateLimitError"),
+        (500, "InternalServerError"),
+        (529, "InternalServerError"),
+    ],
+)
+def test_the_class_of_an_error_follows_the_status(door: Door, status: int, name: str) -> None:
+    door.says(reply(REFUSED, status))
+    with pytest.raises(openai.APIStatusError) as caught:
+        door.client().chat.completions.create(**CHAT)
+    assert type(caught.value) is getattr(openai, name)
+
+
+def test_an_error_has_the_facts_of_the_reply(door: Door) -> None:
+    door.says(reply(REFUSED, 400, [("x-request-id", "r2")]))
+    with pytest.raises(openai.BadRequestError) as caught:
+        door.client().chat.completions.create(**CHAT)
+    error = caught.value
+    assert (error.status_code, error.request_id, error.body) == (400, "r2", REFUSED["error"])
+    assert (error.code, error.type, error.param) == ("c", "t", "p")
+    assert error.response.json() == REFUSED
+    assert error.request.method == "POST"
+    assert "no" in error.message
+
+
+def test_an_error_without_json_keeps_the_text(door: Door) -> None:
+    door.says(reply(b"  Bad Gateway\n", 502, media="text/plain"))
+    with pytest.raises(openai.InternalServerError) as caught:
+        door.client().chat.completions.create(**CHAT)
+    assert caught.value.body == "Bad Gateway"
+    assert caught.value.code is None
+
+
+def test_a_refused_connection_is_a_connection_error_with_its_cause(door: Door) -> None:
+    with pytest.raises(openai.APIConnectionError) as caught:
+        door.client(base_url="http://127.0.0.1:1/v1").chat.completions.create(**CHAT)
+    assert isinstance(caught.value.__cause__, httpx2.ConnectError)
+    assert str(caught.value) == "Connection error."
+
+
+def test_a_silent_server_is_a_timeout_with_its_cause(door: Door) -> None:
+    door.says([30])
+    with pytest.raises(openai.APITimeoutError) as caught:
+        door.client(timeout=0.2).chat.completions.create(**CHAT)
+    assert isinstance(caught.value.__cause__, httpx2.ReadTimeout)
+    assert isinstance(caught.value, openai.APIConnectionError)
+
+
+def test_a_stream_that_falls_silent_is_a_timeout(door: Door) -> None:
+    door.says(stream(event("a"), 30, end=False))
+    with pytest.raises(openai.APITimeoutError):
+        list(door.client(timeout=0.2).chat.completions.create(**CHAT, stream=True))
+
+
+@pytest.mark.parametrize(
+    "timeout",
+    [httpx2.Timeout(30, read=0.2), openai.Timeout(30, read=0.2), 0.2],
+    ids=["httpx2", "openai", "float"],
+)
+def test_a_call_has_its_own_timeout(door: Door, timeout: Any) -> None:
+    door.says([30])
+    with pytest.raises(openai.APITimeoutError):
+        door.client(timeout=None).chat.completions.create(**CHAT, timeout=timeout)
+
+
+def test_a_timeout_is_for_each_read_and_not_for_the_whole(door: Door) -> None:
+    body = json.dumps(ANSWER).encode()
+    head, *_ = reply(ANSWER)
+    head = head[: -len(body)]
+    pieces = [part for at in range(8) for part in (0.1, body[at * 40 : (at + 1) * 40 if at < 7 else None])]
+    door.says([head, *pieces])
+    assert door.client(timeout=0.5).chat.completions.create(**CHAT).id == "c1"
+
+
+def test_an_unreadable_answer_is_an_error(door: Door) -> None:
+    door.says(reply(b"{broken"))
+    with pytest.raises((json.JSONDecodeError, openai.APIResponseValidationError)):
+        door.client().chat.completions.create(**CHAT)
+
+
+def test_an_answer_that_breaks_off_is_a_connection_error(door: Door) -> None:
+    head, *_ = reply(ANSWER)
+    door.says([head[:-20], RESET])
+    with pytest.raises(openai.APIConnectionError):
+        door.client().chat.completions.create(**CHAT)
+
+
+def test_errors_can_be_made_by_others(door: Door) -> None:
+    response = httpx2.Response(400, request=httpx2.Request("POST", door.server.origin))
+    error = openai.BadRequestError("mine", response=response, body={"code": 7})
+    assert (error.message, error.status_code, error.code) == ("mine", 400, "7")
+
+
+def test_timeouts_are_pickled(door: Door) -> None:
+    door.says([30])
+    with pytest.raises(openai.APITimeoutError) as caught:
+        door.client(timeout=0.1).chat.completions.create(**CHAT)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == "Request timed out."
+
+
+# The client's life
+
+
+def test_a_closed_client_refuses(door: Door) -> None:
+    with door.client() as client:
+        client.chat.completions.create(**CHAT)
+    assert client.is_closed()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.chat.completions.create(**CHAT)
+
+
+def test_a_copy_shares_the_connections_and_changes_what_it_says(door: Door) -> None:
+    client = door.client(default_headers={"X-A": "1"})
+    client.chat.completions.create(**CHAT)
+    other = client.with_options(api_key="sk-other", default_headers={"X-B": "2"}, timeout=9)
+    other.chat.completions.create(**CHAT)
+    assert (door.last["authorization"], door.last["x-a"], door.last["x-b"]) == ("Bearer sk-other", "1", "2")
+    assert len({request.connection for request in door.server.requests}) == 1
+    assert (client.api_key, client.copy().timeout) == (KEY, client.timeout)
+
+
+def test_calls_of_many_threads_do_not_mix(door: Door) -> None:
+    import concurrent.futures
+
+    client = door.client()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(lambda _: client.chat.completions.create(**CHAT).id, range(40)))
+    assert ids == ["c1"] * 40
+    assert door.requests == 40
+
+
+@pytest.mark.parametrize(("value", "error"), [(None, TypeError), ("two", TypeError), (-1, ValueError)])
+def test_max_retries_are_checked(door: Door, value: Any, error: Any) -> None:
+    with pytest.raises(error):
+        door.client(max_retries=value).chat.completions.create(**CHAT)
+
+
+def test_a_whole_reply_to_a_stream_request_does_not_hang(door: Door) -> None:
+    door.says(reply(ANSWER))
+    list(door.client().chat.completions.create(**CHAT, stream=True))
+
+
+def test_a_connection_is_reused_by_whole_answers(door: Door) -> None:
+    client = door.client()
+    for _ in range(5):
+        client.chat.completions.create(**CHAT)
+    assert len({request.connection for request in door.server.requests}) == 1
