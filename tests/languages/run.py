@@ -63,6 +63,8 @@ def binding(path: str) -> str:
 #: For the types alone.
 NODE_TOOLS = ["typescript@5", "@types/node@20"]
 
+JNA = "/usr/share/java/jna.jar"
+
 LANGUAGES = [
     Language("ruby", ("ruby",), ["ruby", "-W", "-I", binding("ruby/lib"), binding("ruby/test/runner.rb")]),
     Language(
@@ -94,6 +96,18 @@ LANGUAGES = [
                 "-out:runner.exe",
                 binding("csharp/test/Runner.cs"),
                 binding("csharp/Elkapi.cs"),
+            ]
+        ],
+    ),
+    Language(
+        "java",
+        ("java", "javac", JNA),
+        ["java", "-cp", f".:{JNA}", "Runner"],
+        [
+            [
+                "sh",
+                "-c",
+                f"javac -nowarn -cp {JNA} -d . '{binding('java')}/src/com/elkapi/'*.java '{binding('java')}/test/Runner.java'",
             ]
         ],
     ),
