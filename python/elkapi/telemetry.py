@@ -14,13 +14,23 @@ it. The tracer is used by its methods; this package depends on no telemetry libr
 
 import json
 import time
-from collections.abc import Iterator
-from typing import Any, Protocol, Self
+from collections.abc import AsyncIterator, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, Self, overload
 from urllib.parse import urlsplit
 
 from elkapi import Chunk, Client, Completion, Document, Headers, Stream
 
-__all__ = ["TracedClient", "TracedStream", "Tracer", "traced"]
+if TYPE_CHECKING:
+    from elkapi import AsyncClient, AsyncStream
+
+__all__ = [
+    "TracedAsyncClient",
+    "TracedAsyncStream",
+    "TracedClient",
+    "TracedStream",
+    "Tracer",
+    "traced",
+]
 
 
 class Tracer(Protocol):
@@ -41,12 +51,26 @@ _ASKED = {
 }
 
 
+@overload
 def traced(client: Client, tracer: Tracer) -> "TracedClient":
     """The client with a span for each of its chat calls; it shares the client's connections.
 
     traced = elkapi.telemetry.traced(elkapi.Client(), trace.get_tracer("my-program"))
     """
-    return TracedClient(client, tracer)
+
+
+@overload
+def traced(client: "AsyncClient", tracer: Tracer) -> "TracedAsyncClient": ...
+
+
+def traced(client: "Client | AsyncClient", tracer: Tracer) -> "TracedClient | TracedAsyncClient":
+    """The client with a span for each of its chat calls; it shares the client's connections.
+
+    traced = elkapi.telemetry.traced(elkapi.Client(), trace.get_tracer("my-program"))
+    """
+    if isinstance(client, Client):
+        return TracedClient(client, tracer)
+    return TracedAsyncClient(client, tracer)
 
 
 class TracedClient:
@@ -186,11 +210,184 @@ class TracedStream:
         self._span.end()
 
 
+class TracedAsyncClient:
+    """A client whose chat calls are spans; otherwise it does what `elkapi.AsyncClient` does."""
+
+    def __init__(self, client: "AsyncClient", tracer: Tracer) -> None:
+        """Use `traced`."""
+        self._client = client
+        self._tracer = tracer
+
+    @property
+    def base_url(self) -> str:
+        """Where requests go."""
+        return self._client.base_url
+
+    async def ask(self, prompt: str, **arguments: Any) -> Completion:
+        """As `AsyncClient.ask`, in a span."""
+        span = _Span(self, arguments, False, arguments)
+        answer: Completion = await span.awaiting(lambda: self._client.ask(prompt, **span.arguments))
+        span.answered(answer)
+        return answer
+
+    async def chat_completions(self, request: dict[str, Any] | str | bytes, **arguments: Any) -> Completion:
+        """As `AsyncClient.chat_completions`, in a span."""
+        span = _Span(self, request, False, arguments)
+        call = lambda: self._client.chat_completions(request, **span.arguments)  # noqa: E731
+        answer: Completion = await span.awaiting(call)
+        span.answered(answer)
+        return answer
+
+    def stream(self, request: dict[str, Any] | str | bytes, **arguments: Any) -> "_TracedOpening":
+        """As `AsyncClient.stream`, in a span that begins when it is opened and ends with the stream."""
+        return _TracedOpening(self, request, arguments)
+
+    async def models(self, **arguments: Any) -> Document:
+        """As `AsyncClient.models`, without a span."""
+        return await self._client.models(**arguments)
+
+    def with_options(self, **arguments: Any) -> "TracedAsyncClient":
+        """As `AsyncClient.with_options`, traced too."""
+        return TracedAsyncClient(self._client.with_options(**arguments), self._tracer)
+
+    async def close(self) -> None:
+        """Closes the client."""
+        await self._client.close()
+
+    async def __aenter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Closes the client."""
+        await self.close()
+
+    def __repr__(self) -> str:
+        """The client that is traced."""
+        return f"traced({self._client!r})"
+
+
+class _TracedOpening:
+    """A stream that is to be opened: by `await`, or by `async with`, which also closes it."""
+
+    def __init__(
+        self, client: TracedAsyncClient, request: dict[str, Any] | str | bytes, arguments: dict[str, Any]
+    ) -> None:
+        self._client = client
+        self._request = request
+        self._arguments = arguments
+        self._stream: TracedAsyncStream | None = None
+
+    def __await__(self) -> "Generator[Any, None, TracedAsyncStream]":
+        return self._open().__await__()
+
+    async def _open(self) -> "TracedAsyncStream":
+        span = _Span(self._client, self._request, True, self._arguments)
+        stream = await span.awaiting(lambda: self._client._client.stream(self._request, **span.arguments))
+        return TracedAsyncStream(stream, span)
+
+    async def __aenter__(self) -> "TracedAsyncStream":
+        self._stream = await self._open()
+        return self._stream
+
+    async def __aexit__(self, *exception: object) -> None:
+        if self._stream is not None:
+            await self._stream.close()
+
+
+class TracedAsyncStream:
+    """A stream whose span ends with it; otherwise it does what `elkapi.AsyncStream` does."""
+
+    def __init__(self, stream: "AsyncStream", span: "_Span") -> None:
+        """Comes from `TracedAsyncClient.stream`."""
+        self._stream = stream
+        self._span = span
+
+    def __aiter__(self) -> Self:
+        """The stream itself."""
+        return self
+
+    async def __anext__(self) -> Chunk:
+        """The next chunk."""
+        try:
+            chunk = await anext(self._stream)
+        except StopAsyncIteration:
+            self._span.answered(self._stream.completion)
+            raise
+        except BaseException as error:
+            self._span.failed(error)
+            raise
+        self._span.advanced()
+        return chunk
+
+    @property
+    def text_stream(self) -> AsyncIterator[str]:
+        """The text alone, the empty ones left out."""
+        return (chunk.text async for chunk in self if chunk.text)
+
+    async def finish(self) -> Completion:
+        """Reads to the end and gives the whole answer."""
+        async for _ in self:
+            pass
+        return self._stream.completion
+
+    @property
+    def completion(self) -> Completion:
+        """What has been handed out so far."""
+        return self._stream.completion
+
+    @property
+    def verdict(self) -> str | None:
+        """How the stream ended; None until then."""
+        return self._stream.verdict
+
+    @property
+    def saw_done(self) -> bool:
+        """Whether the closing `[DONE]` has come."""
+        return self._stream.saw_done
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return self._stream.status
+
+    @property
+    def headers(self) -> Headers:
+        """Header fields of the reply."""
+        return self._stream.headers
+
+    @property
+    def request_id(self) -> str | None:
+        """The gateway's id of the request."""
+        return self._stream.request_id
+
+    async def close(self) -> None:
+        """Leaves the stream, and ends its span."""
+        await self._stream.close()
+        self._span.answered(self._stream.completion)
+
+    async def __aenter__(self) -> Self:
+        """The stream itself."""
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Leaves the stream, and ends its span."""
+        await self.close()
+
+    def __del__(self) -> None:
+        """Ends the span of a stream that was dropped; the stream itself warns of that."""
+        self._span.end()
+
+
 class _Span:
     """The span of one call."""
 
     def __init__(
-        self, client: TracedClient, request: "object", streams: bool, arguments: dict[str, Any]
+        self,
+        client: TracedClient | TracedAsyncClient,
+        request: "object",
+        streams: bool,
+        arguments: dict[str, Any],
     ) -> None:
         members = _members(request)
         attributes = _of_request(members, client.base_url, streams)
@@ -216,6 +413,14 @@ class _Span:
         """What the call gives; the span ends where it raises."""
         try:
             return call()
+        except BaseException as error:
+            self.failed(error)
+            raise
+
+    async def awaiting(self, call: Any) -> Any:
+        """The same for what is to be awaited."""
+        try:
+            return await call()
         except BaseException as error:
             self.failed(error)
             raise

@@ -1,5 +1,6 @@
 """Attempts as lines of `logging`: for who listens, readable, with the record's members, and never a key."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -112,6 +113,17 @@ def test_clients_with_other_options_are_heard_too(
     )
     (line,) = lines(caplog)
     assert vars(line)["traceparent"] == "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
+
+
+def test_calls_of_an_event_loop_are_lines_too(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        client = elkapi.AsyncClient(base_url=gateway.url(), api_key=KEY, environment=False)
+        async with client, client.stream(QUESTION) as stream:
+            await stream.finish()
+            await client.ask("Hi")
+
+    asyncio.run(main())
+    assert ["200 complete in 0." in line.getMessage() for line in lines(caplog)] == [True, True]
 
 
 def test_no_line_has_a_key_or_a_text(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:

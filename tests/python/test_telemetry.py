@@ -1,5 +1,6 @@
 """Traces, by the real OpenTelemetry SDK: one span for each call, under its parent, sent on to the server."""
 
+import asyncio
 import inspect
 import subprocess
 import sys
@@ -182,10 +183,56 @@ def test_a_stream_that_is_left_or_dropped_ends_its_span(
     assert len(traces.spans()) == 2
 
 
+def test_calls_of_an_event_loop_are_spans_under_their_tasks_own(gateway: Gateway, traces: Traces) -> None:
+    async def ask(client: elkapi.telemetry.TracedAsyncClient, name: str) -> None:
+        with traces.tracer.start_as_current_span(name):
+            await client.ask("Hi", model="gpt-5.5")
+
+    async def main() -> None:
+        client = elkapi.AsyncClient(base_url=gateway.url(), api_key=KEY, environment=False)
+        async with elkapi.telemetry.traced(client, traces.tracer) as traced:
+            await asyncio.gather(ask(traced, "one"), ask(traced.with_options(timeout=9), "two"))
+            assert (await traced.models()).object == "list"
+
+    asyncio.run(main())
+    spans = {span.context.span_id: span for span in traces.spans() if span.context}
+    calls = [span for span in spans.values() if span.name == "chat gpt-5.5"]
+    assert sorted(spans[span.parent.span_id].name for span in calls if span.parent) == ["one", "two"]
+    assert all(attributes(span)["elkapi.verdict"] == "complete" for span in calls)
+
+
+def test_a_stream_of_an_event_loop_is_a_span_until_it_ends(gateway: Gateway, traces: Traces) -> None:
+    async def main() -> None:
+        client = elkapi.AsyncClient(base_url=gateway.url(), api_key=KEY, environment=False, max_retries=0)
+        async with elkapi.telemetry.traced(client, traces.tracer) as traced:
+            async with traced.stream(QUESTION) as stream:
+                assert [text async for text in stream.text_stream]
+            assert attributes(traces.only())["elkapi.verdict"] == stream.verdict == "complete"
+            assert attributes(traces.only())["gen_ai.response.time_to_first_chunk"] > 0
+            stream = await traced.stream(QUESTION)
+            await anext(stream)
+            await stream.close()
+            assert attributes(traces.spans()[1])["elkapi.verdict"] == "cancelled"
+            assert (await (await traced.stream(QUESTION)).finish()).text
+            assert len(traces.spans()) == 3
+            with pytest.raises(TypeError):
+                await traced.stream(5)  # type: ignore[arg-type]
+            assert attributes(traces.spans()[3])["error.type"] == "TypeError"
+        client = elkapi.AsyncClient(base_url=gateway.url("/delay/60000/v1"), api_key=KEY, environment=False)
+        async with elkapi.telemetry.traced(client, traces.tracer) as traced:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(traced.ask("Hi"), 0.1)
+        assert attributes(traces.spans()[4])["error.type"] == "CancelledError"
+
+    asyncio.run(main())
+
+
 def test_traced_clients_and_streams_have_what_the_plain_ones_have() -> None:
     for plain, traced in (
         (elkapi.Client, elkapi.telemetry.TracedClient),
         (elkapi.Stream, elkapi.telemetry.TracedStream),
+        (elkapi.AsyncClient, elkapi.telemetry.TracedAsyncClient),
+        (elkapi.AsyncStream, elkapi.telemetry.TracedAsyncStream),
     ):
         names = {name for name in dir(plain) if not name.startswith("_")}
         assert names == {name for name in dir(traced) if not name.startswith("_")}
