@@ -31,9 +31,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
+#include <future>
 #include <iterator>
 #include <locale>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
@@ -41,6 +44,7 @@
 #include <string_view>
 #include <system_error>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -782,6 +786,7 @@ class stopped_by {
 
   private:
     friend class client;
+    friend class queue;
 #if defined(__cpp_lib_jthread)
     struct signaller {
         const elk_cancel *token;
@@ -1017,6 +1022,247 @@ class client {
     }
 
     detail::owner<elk_client, elk_client_free> client_;
+};
+
+// Many calls at once
+
+/// One chunk of a stream out of a queue. It may be kept: the stream goes on without it.
+class queued_chunk {
+  public:
+    /// Takes over a chunk of the C interface.
+    explicit queued_chunk(elk_result *owned) noexcept : result_(owned) {}
+
+    /// What it added to the text of the choice with the lowest index.
+    std::string_view text() const & noexcept { return detail::sized(elk_result_text, raw()); }
+    /// The event's JSON as it came.
+    std::string_view json() const & noexcept { return detail::sized(elk_result_json, raw()); }
+    /// What a JSON Pointer names in it, such as "/choices/0/delta/content".
+    std::optional<std::string_view> get(const name_text &pointer) const & {
+        std::size_t length = 0;
+        const char *text = elk_result_get(raw(), pointer.c_str(), &length);
+        return detail::view(text, length);
+    }
+    /// The chunk of the C interface, still owned by this object.
+    const elk_result *raw() const noexcept { return result_.get(); }
+
+    /// @cond
+    std::string_view text() const && = delete;
+    std::string_view json() const && = delete;
+    std::optional<std::string_view> get(const name_text &) const && = delete;
+    /// @endcond
+
+  private:
+    detail::owner<elk_result, elk_result_free> result_;
+};
+
+/// Calls under way at once, for a thread that must not wait: submit hands one over, drain() runs on your
+/// thread what belongs to what has come since. Any thread may submit and cancel, one at a time drains;
+/// callbacks may submit. Given up, it stops its calls and breaks their futures with an elk::error of the
+/// kind "cancelled"; callbacks are then forgotten, not called. No callback may give it up.
+class queue {
+  public:
+    /// The queue of a client, which need not outlive it: at most `workers` calls are under way at once
+    /// (0: 64), at most `capacity` are held until their end was drained (0: 1024). Throws elk::error.
+    explicit queue(const client &client, std::uint32_t workers = 0, std::uint32_t capacity = 0)
+        : queue(or_throw(try_make(client, workers, capacity))) {}
+    /// The same, but a failure is returned.
+    [[nodiscard]] static expected<queue> try_make(const client &client, std::uint32_t workers = 0,
+                                                  std::uint32_t capacity = 0) {
+        queue made(elk_queue_new(client.raw(), workers, capacity));
+        if (made.handle() >= 0) return made;
+        elk_result *none = nullptr;
+        return unexpected(failure(elk_queue_next(made.raw(), 0, nullptr, &none)));
+    }
+
+    /// Hands over a chat request. `done` is called once with an elk::expected<elk::answer>, by drain().
+    /// Never waits; a bad request is told to `done`. Gives the call's number, which no other has.
+    /// @throws elk::error of the kind "queue_full": drain first.
+    template <class Done, class = std::enable_if_t<std::is_invocable_v<Done &, expected<answer>>>>
+    std::uint64_t submit(const json_text &request, Done done, const stopped_by &stop = {}) {
+        return or_throw(try_submit(request, std::move(done), stop));
+    }
+    /// The same, but a failure to hand it over is returned.
+    template <class Done, class = std::enable_if_t<std::is_invocable_v<Done &, expected<answer>>>>
+    [[nodiscard]] expected<std::uint64_t> try_submit(const json_text &request, Done done,
+                                                     const stopped_by &stop = {}) {
+        return hand_over(elk_queue_submit, request, stop, std::make_shared<told<Done>>(std::move(done)));
+    }
+    /// Hands over a chat request for a future, which throws elk::error. It is made ready by drain(): whoever
+    /// waits for it must be another thread than the one that drains.
+    [[nodiscard]] std::future<answer> submit(const json_text &request, const stopped_by &stop = {}) {
+        return or_throw(try_submit(request, stop));
+    }
+    /// The same, but a failure to hand it over is returned.
+    [[nodiscard]] expected<std::future<answer>> try_submit(const json_text &request, const stopped_by &stop = {}) {
+        const auto made = std::make_shared<promised>();
+        std::future<answer> result = made->promise.get_future();
+        const expected<std::uint64_t> taken = hand_over(elk_queue_submit, request, stop, made);
+        if (!taken.has_value()) return unexpected(taken.error());
+        return result;
+    }
+    /// Hands over a chat request whose answer comes bit by bit: `take` is called with each elk::queued_chunk,
+    /// then `done` as in submit, both by drain(). While nobody drains, the stream rests.
+    template <class Take, class Done>
+    std::uint64_t submit_stream(const json_text &request, Take take, Done done, const stopped_by &stop = {}) {
+        return or_throw(try_submit_stream(request, std::move(take), std::move(done), stop));
+    }
+    /// The same, but a failure to hand it over is returned.
+    template <class Take, class Done>
+    [[nodiscard]] expected<std::uint64_t> try_submit_stream(const json_text &request, Take take, Done done,
+                                                            const stopped_by &stop = {}) {
+        return hand_over(elk_queue_submit_stream, request, stop,
+                         std::make_shared<streamed<Take, Done>>(std::move(take), std::move(done)));
+    }
+
+    /// Runs the callbacks of what has come, at most that many, and tells how many. Never waits. What a
+    /// callback throws comes out of here; what had come with it is there the next time.
+    /// @throws elk::error of the kind "forked" in a child process.
+    std::size_t drain(std::size_t at_most = SIZE_MAX) { return or_throw(go(0, at_most)); }
+    /// The same, but when nothing is there, waits for something no longer than that.
+    /// @throws elk::error of the kind "cancelled" too, when client::on_interrupt ended the wait.
+    std::size_t drain(std::chrono::milliseconds wait, std::size_t at_most = SIZE_MAX) {
+        const auto ms = wait.count();
+        return or_throw(go(ms < 0 ? 0 : ms > INT32_MAX ? INT32_MAX : static_cast<std::int32_t>(ms), at_most));
+    }
+    /// Drains until all calls have ended.
+    /// @throws elk::error as drain does.
+    void drain_all() {
+        while (or_throw(go(-1, SIZE_MAX)) != 0) {}
+    }
+
+    /// The descriptor that is readable while something waits to be drained, for poll and event loops; -1 of
+    /// a queue that was moved from. Never read, write or close it.
+    std::ptrdiff_t handle() const noexcept { return elk_queue_handle(raw()); }
+    /// Stops all calls; each still has its end, to be drained.
+    void cancel_all() const noexcept { elk_queue_cancel_all(raw()); }
+    /// How many calls have been handed over whose end was not drained.
+    std::size_t in_flight() const {
+        if (!state_) return 0;
+        const std::lock_guard<std::mutex> lock(state_->mutex);
+        return state_->calls.size();
+    }
+    /// Whether there is none.
+    bool empty() const { return in_flight() == 0; }
+    /// The queue of the C interface, still owned by this object.
+    const elk_queue *raw() const noexcept { return state_ ? state_->queue.get() : nullptr; }
+
+  private:
+    // A call, and what is to be done with what it brings.
+    struct call {
+        virtual ~call() = default;
+        virtual void chunk(queued_chunk) {}
+        virtual void end(expected<answer> outcome) = 0;
+        virtual void give_up() noexcept {}
+
+        // Of what stopped_by linked, for as long as the call.
+        std::shared_ptr<const void> link;
+    };
+
+    template <class Done> struct told : call {
+        explicit told(Done function) : done(std::move(function)) {}
+        void end(expected<answer> outcome) override { done(std::move(outcome)); }
+
+        Done done;
+    };
+
+    template <class Take, class Done> struct streamed final : told<Done> {
+        streamed(Take function, Done last) : told<Done>(std::move(last)), take(std::move(function)) {}
+        void chunk(queued_chunk one) override { take(std::move(one)); }
+
+        Take take;
+    };
+
+    struct promised final : call {
+        void end(expected<answer> outcome) override {
+            if (outcome.has_value()) promise.set_value(*std::move(outcome));
+            else promise.set_exception(std::make_exception_ptr(error(outcome.error())));
+        }
+        void give_up() noexcept override {
+            try {
+                promise.set_exception(std::make_exception_ptr(
+                    error(ELK_E_CANCELLED, "The queue was given up before the end of the call was drained.")));
+            } catch (...) { // without memory the promise breaks
+            }
+        }
+
+        std::promise<answer> promise;
+    };
+
+    struct state {
+        explicit state(elk_queue *owned) noexcept : queue(owned) {}
+        state(const state &) = delete;
+        state &operator=(const state &) = delete;
+        ~state() {
+            queue.reset();
+            for (auto &one : calls) one.second->give_up();
+        }
+
+        mutable std::mutex mutex;
+        std::uint64_t last = 0;
+        std::unordered_map<std::uint64_t, std::shared_ptr<call>> calls;
+        detail::owner<elk_queue, elk_queue_free> queue;
+    };
+
+    using submitter = elk_status (*)(const elk_queue *, const char *, std::size_t, std::uint64_t, const elk_cancel *);
+
+    explicit queue(elk_queue *owned) : state_(std::make_unique<state>(owned)) {}
+
+    static error failure(elk_status status) {
+        const char *why = status == ELK_E_QUEUE_FULL  ? "The queue holds as many calls as it may; drain it first."
+                          : status == ELK_E_FORKED    ? "The queue was made before a fork; it belongs to the parent."
+                          : status == ELK_E_CANCELLED ? "The wait for the queue was interrupted; its calls go on."
+                          : status == ELK_E_INVALID_ARGUMENT ? "The queue or its client was moved from."
+                                                             : "The queue cannot be used.";
+        return error(status, why);
+    }
+
+    expected<std::uint64_t> hand_over(submitter give, const json_text &request, const stopped_by &stop,
+                                      std::shared_ptr<call> made) {
+        if (!state_) return unexpected(failure(ELK_E_INVALID_ARGUMENT));
+        made->link = stop.link_;
+        std::uint64_t number = 0;
+        {
+            const std::lock_guard<std::mutex> lock(state_->mutex);
+            number = ++state_->last;
+            state_->calls.emplace(number, std::move(made));
+        }
+        const elk_status status = give(raw(), request.data(), request.size(), number, stop.token_);
+        if (status == ELK_OK) return number;
+        (void)known(number, true);
+        return unexpected(failure(status));
+    }
+
+    // The call of that number, for the last time where it has ended.
+    std::shared_ptr<call> known(std::uint64_t number, bool has_ended) {
+        const std::lock_guard<std::mutex> lock(state_->mutex);
+        const auto found = state_->calls.find(number);
+        if (found == state_->calls.end()) return nullptr;
+        if (!has_ended) return found->second;
+        std::shared_ptr<call> last = std::move(found->second);
+        state_->calls.erase(found);
+        return last;
+    }
+
+    expected<std::size_t> go(std::int32_t wait_ms, std::size_t at_most) {
+        std::size_t count = 0;
+        for (; count < at_most; ++count, wait_ms = 0) {
+            std::uint64_t number = 0;
+            elk_result *came = nullptr;
+            const elk_status status = elk_queue_next(raw(), wait_ms, &number, &came);
+            if (status < 0) return unexpected(failure(status));
+            if (status != ELK_OK && status != ELK_CHUNK) break;
+            if (status == ELK_CHUNK) {
+                queued_chunk chunk(came);
+                if (const auto its = known(number, false)) its->chunk(std::move(chunk));
+            } else {
+                expected<answer> outcome = detail::judged(came);
+                if (const auto its = known(number, true)) its->end(std::move(outcome));
+            }
+        }
+        return count;
+    }
+
+    std::unique_ptr<state> state_;
 };
 
 /// The version of the library that was loaded.

@@ -430,7 +430,11 @@ def cpp(variant: str) -> Callable[[Place], None]:
             folder = Path(tempfile.mkdtemp(dir=place.folder))
             run(compiled_cpp(place, variant, *sources), place.base_url, folder, env=place.env)
 
-        at_once(lambda: one("behaviour.cpp", "second_unit.cpp"), lambda: one("request.cpp"))
+        at_once(
+            lambda: one("behaviour.cpp", "second_unit.cpp"),
+            lambda: one("request.cpp"),
+            lambda: one("queue.cpp"),
+        )
 
     return tested
 

@@ -68,6 +68,20 @@ void cancel_assigned(elk::cancel &stop) {
     elk::cancel other;
     other = stop;
 } // CASE cancel_assigned: deleted.*cancel
+void queue_copied(const elk::queue &queue) {
+    elk::queue copy = queue;
+} // CASE queue_copied: (deleted|deleted copy).*queue
+
+// Of a queue: a chunk's view, a future that nobody takes, a function that takes something else.
+void queued_chunk_of_temporary() {
+    text view = elk::queued_chunk(nullptr).text();
+} // CASE queued_chunk_of_temporary: deleted.*text
+void future_ignored(elk::queue &queue) {
+    queue.submit("{}");
+} // CASE future_ignored: nodiscard
+void no_callback(elk::queue &queue) {
+    queue.submit("{}", [](int) {});
+} // CASE no_callback: no matching
 
 // A text that is not there, a hook that may throw, and an answer that nobody takes.
 void no_text(const elk::client &client) {
