@@ -755,6 +755,56 @@ def example_cancel(place: Place) -> None:
     need(b"Stopped after " in err and b"Billed: maybe." in err, f"says {err!r}")
 
 
+@check("examples/queue")
+def examples_queue(place: Place) -> None:
+    program = place.compiled(ROOT / "examples/cpp/queue.cpp")
+    said = run(program, env=place.env)
+    need(said.count("Sea") >= 3 and "The story: " in said and " tokens" in said, f"queue.cpp says {said!r}")
+    refused = subprocess.run(
+        [program], env={**place.env, "ELKAPI_API_KEY": "sk-invalid"}, capture_output=True, timeout=60
+    )
+    need(refused.returncode == 4 and not refused.stdout, f"queue.cpp: {refused}")
+
+
+@check("examples/epoll")
+def example_epoll(place: Place) -> None:
+    """It serves a clock and the keyboard while the answers are written."""
+    program = place.compiled(ROOT / "examples/c/epoll.c")
+    env = {**place.env, "ELKAPI_BASE_URL": place.at("/s/example-epoll/delay/1500")}
+    with subprocess.Popen(
+        [program], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        wait_for(place, "example-epoll", "in_flight", 20)
+        out, err = process.communicate(b"again\n", timeout=60)
+    need(process.returncode == 0 and not err, f"ends with {process.returncode} and {err!r}")
+    need(b"chunks until now" in out and b"\n21 answers in " in out, f"says {out!r}")
+    need(place.stats("example-epoll")["max_in_flight"] == 20, "not all at once")
+    refused = subprocess.run(
+        [program],
+        env={**place.env, "ELKAPI_API_KEY": "sk-invalid"},
+        input=b"",
+        capture_output=True,
+        timeout=60,
+    )
+    need(refused.returncode == 1 and refused.stderr.count(b"key") >= 20, f"epoll.c: {refused}")
+
+
+@check("examples/frames")
+def example_frames(place: Place) -> None:
+    """No frame waits for an answer, each of which takes longer than the bound."""
+    program = place.compiled(ROOT / "examples/c/frames.c")
+    said = run(program, "1.5", env={**place.env, "ELKAPI_BASE_URL": place.at("/delay/400")})
+    print(f"       frames.c: {said.strip()}")
+    found = re.search(r"90 frames, (\d+) answers, (\d+) chunks, longest time .* ([\d.]+) ms", said)
+    need(found and int(found[1]) >= 8 and int(found[2]) > int(found[1]), f"says {said!r}")
+    # What shares the machine takes its part; a quiet one stays far below a millisecond.
+    need(found and float(found[3]) < 300, f"a frame waited: {said!r}")
+    refused = subprocess.run(
+        [program, "1"], env={**place.env, "ELKAPI_API_KEY": "sk-invalid"}, capture_output=True, timeout=60
+    )
+    need(refused.returncode == 1 and b"key" in refused.stderr, f"frames.c: {refused}")
+
+
 @check("examples/one-screen")
 def examples_fit_one_screen(place: Place) -> None:
     for source in (*(ROOT / "examples/c").glob("*.c"), *(ROOT / "examples/cpp").glob("*.cpp")):
