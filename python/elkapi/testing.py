@@ -155,15 +155,15 @@ class Gateway:
 
     def client(self, **options: Any) -> elkapi.Client:
         """A client of this gateway; `options` are those of `elkapi.Client`."""
-        return elkapi.Client(
-            **{
-                "base_url": self.base_url,
-                "api_key": _KEY,
-                "environment": False,
-                "base_delay_ms": 1,
-                **options,
-            }
-        )
+        return elkapi.Client(**self._options(options))
+
+    def async_client(self, **options: Any) -> elkapi.AsyncClient:
+        """A client of this gateway for event loops; `options` are those of `elkapi.AsyncClient`."""
+        return elkapi.AsyncClient(**self._options(options))
+
+    def _options(self, given: dict[str, Any]) -> dict[str, Any]:
+        mine: dict[str, Any] = {"base_url": self.base_url, "api_key": _KEY, "environment": False}
+        return {**mine, "base_delay_ms": 1, **given}
 
     def answer(self, text: str, *, delay: float | None = None, chunks: int | None = None) -> Self:
         """The next call gets this text, after `delay` seconds; a stream brings it in `chunks` events."""

@@ -1,5 +1,6 @@
 """`elkapi.testing`: a test tells the gateway what to answer, and sees what came."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -36,6 +37,16 @@ def test_calls_get_what_was_told_and_then_what_the_simulator_makes_up(told: elka
         assert stream.completion.text == "Two, in pieces."
         assert told.waiting == 0
         assert "What is moss?" in client.ask("What is moss?").text
+
+
+def test_a_client_for_event_loops_is_answered_too(told: elkapi.testing.Gateway) -> None:
+    async def main() -> str:
+        async with told.async_client() as client:
+            return (await client.ask("Hi")).text
+
+    told.refuse(429).answer("At last.")
+    assert asyncio.run(main()) == "At last."
+    assert len(told.requests) == 2
 
 
 def test_tool_calls_are_told_by_name_and_arguments(told: elkapi.testing.Gateway) -> None:
