@@ -107,7 +107,10 @@ LANGUAGES = [
             [
                 "sh",
                 "-c",
-                f"javac -nowarn -cp {JNA} -d . '{binding('java')}/src/com/elkapi/'*.java '{binding('java')}/test/Runner.java'",
+                'javac -nowarn -cp "$1" -d . "$2"/src/com/elkapi/*.java "$2"/test/Runner.java',
+                "sh",
+                JNA,
+                binding("java"),
             ]
         ],
     ),
@@ -119,6 +122,8 @@ def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ELKAPI_")}
     kept["LD_LIBRARY_PATH"] = str(PREFIX / "lib")
     kept["PKG_CONFIG_PATH"] = str(PREFIX / "lib/pkgconfig")
+    # Java takes the names of files in the locale's encoding.
+    kept["LC_ALL"] = "C.UTF-8"
     kept["GOFLAGS"] = "-mod=mod"
     kept["LUA_PATH"] = f"{binding('luajit')}/?.lua;;"
     return kept
