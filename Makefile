@@ -14,7 +14,7 @@ QUIET   := >/dev/null
 OUTPUT  := build/test-output
 RECORD  := $(PYTHON) tests/leaks/record.py
 
-.PHONY: help build demo test conformance check headers bench bench-stream bench-cancel bench-loop bench-python fuzz clean \
+.PHONY: help build demo test conformance check headers bench bench-stream bench-cancel bench-loop bench-python bench-queue fuzz clean \
         languages library simulator python-module \
         test-rust test-c test-python test-leaks test-conformance lint
 
@@ -104,6 +104,9 @@ bench-loop: python-module simulator ## 500 calls at once on asyncio and trio: ho
 
 bench-python: python-module simulator ## the Python package beside openai, pycurl and pyreqwest, as Markdown
 	@python3 bench/python.py
+
+bench-queue: library simulator ## many calls at once from one epoll loop, beside libcurl-multi and the ideal
+	@python3 bench/queue.py
 
 fuzz: ## arbitrary bytes from a server, in a stream and as an answer, for MINUTES (10) each; needs a nightly compiler
 	@test -x build/tools/bin/cargo-fuzz || cargo +nightly install -q cargo-fuzz --root build/tools
