@@ -1,4 +1,4 @@
-"""`make bench-queue`: 1,000 calls of 20 ms, 64 at once, from one epoll loop: elkapi's queue and libcurl-multi.
+"""`make bench-queue`: 1,000 calls of 20 ms, 64 at once, from one epoll loop, by elkapi and by libcurl-multi.
 
 Needs libcurl's development files (Debian: libcurl4-openssl-dev). Rounds are interleaved.
 """
@@ -26,9 +26,7 @@ def main() -> None:
                 command = pinned(1, program, name, *place, CALLS, WORKERS, DELAY_MS)
                 line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
                 rows.append(tuple(map(float, line.split())))
-        print(
-            f"{CALLS} calls of {DELAY_MS} ms, {WORKERS} at once, from one epoll loop; the ideal: {IDEAL_MS} ms"
-        )
+        print(f"{CALLS} calls of {DELAY_MS} ms, {WORKERS} at once; the ideal: {IDEAL_MS} ms")
         print(f"Medians of {ROUNDS} interleaved rounds, least and most beside them")
         print(
             f"{'':8}{'wall ms':>28}{'/ ideal':>10}{'CPU µs per call':>28}{'CPU / curl':>12}{'switches':>10}"
