@@ -102,6 +102,13 @@ fn replies_come_byte_for_byte_in_every_framing() {
 }
 
 #[test]
+fn a_status_line_without_a_reason_phrase_has_none() {
+    let sim = simulator();
+    let reply = ask(&sim, &chat("/wire/error_status_no_reason/v1", "Hello", ""));
+    assert!(reply.raw.starts_with(b"HTTP/1.1 500 \r\n"), "{}", String::from_utf8_lossy(&reply.raw));
+}
+
+#[test]
 fn every_fixture_can_be_replayed() {
     let sim = simulator();
     for entry in fs::read_dir(fixtures()).unwrap() {
