@@ -367,11 +367,14 @@ impl Config {
         let base_url = BaseUrl::parse(base_url, self.allow_http.unwrap_or(false))
             .map_err(|error| error.without(|text| key.cut_from(text)))?;
         let proxy = self.proxy_to(&base_url)?.map(Arc::new);
+        let own_fields = self.headers.iter().flat_map(|headers| &headers.0);
+        let credentials: Vec<Secret> =
+            own_fields.flat_map(|(name, value)| credentials(name, value)).collect();
         Ok(Settings {
             trust: Arc::new(trust),
             base_url,
-            // Wherever the key is cut out, the proxy's password is.
-            key: key.beside(proxy.iter().flat_map(|proxy| proxy.secrets())),
+            // Wherever the key is cut out, the proxy's password is, and keys in fields of their own.
+            key: key.beside(proxy.iter().flat_map(|proxy| proxy.secrets())).beside(&credentials),
             proxy,
             authorization,
             contract,
@@ -626,6 +629,23 @@ fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
             Ok((name, value))
         }
     }
+}
+
+/// What is not to be shown of a field whose name says that it carries a credential: the whole value,
+/// and what stands in it behind the scheme or the names of cookies.
+fn credentials(name: &str, value: &str) -> Vec<Secret> {
+    const SPEAKING: [&str; 6] = ["auth", "cookie", "key", "password", "secret", "token"];
+    let name = name.to_ascii_lowercase();
+    // Keys that tell a request from others are no credentials, and are looked for in logs.
+    if name.contains("idempotency") || !SPEAKING.iter().any(|word| name.contains(word)) {
+        return Vec::new();
+    }
+    let parts: Vec<&str> = if name.contains("cookie") {
+        value.split(';').filter_map(|cookie| Some(cookie.split_once('=')?.1.trim())).collect()
+    } else {
+        value.split_once(' ').map(|(_, credential)| credential.trim()).into_iter().collect()
+    };
+    [value.trim()].into_iter().chain(parts).map(Secret::of_text).collect()
 }
 
 fn idempotency_header(name: &str) -> Result<HeaderName, Error> {

@@ -580,6 +580,46 @@ fn streams_that_echo_the_key_do_not_show_it_outside_of_what_they_said() {
     }
 }
 
+#[test]
+fn credentials_in_header_fields_of_the_callers_own_are_shown_as_little_as_the_key() {
+    for (name, around) in [
+        ("X-Api-Key", ["", ""]),
+        ("Proxy-Authorization", ["Bearer ", ""]),
+        ("X-Auth-Token", ["Token ", ""]),
+        ("Cookie", ["theme=dark; session=", "; lang=en"]),
+    ] {
+        let mut seen = Seen::new(PLAIN);
+        let value = format!("{}{PLAIN}{}", around[0], around[1]);
+        let told = json!({ "error": { "message": format!("{PLAIN} is no key: {value}"), "code": PLAIN } });
+        let echo = format!("X-Request-Id: {PLAIN}");
+        let refusal = reply("401 Unauthorized", &[JSON, &echo], &told.to_string());
+        let server = one_reply(refusal);
+        let client = client_with(&server.base_url, &json!({ "headers": { name: value } }).to_string());
+        seen.debug(name, &client);
+        seen.outcome(name, &client.chat_completions(HELLO, None));
+        // Sent is what the caller gave.
+        assert_eq!(server.join().field(name), Some(&*value));
+        // So does a client made of another with such a field.
+        let server = one_reply(reply("401 Unauthorized", &[JSON, &echo], &told.to_string()));
+        let more = json!({ "headers": { name: value } }).to_string();
+        let client = client_with(&server.base_url, "{}").with(&more).unwrap();
+        seen.outcome(&format!("{name}, per call"), &client.chat_completions(HELLO, None));
+        server.join();
+        seen.assert_nothing_leaked();
+    }
+}
+
+#[test]
+fn other_header_fields_of_the_callers_own_stay_readable() {
+    let told = json!({ "error": { "message": "tenant-blue and order-4711 are unknown" } }).to_string();
+    let server = one_reply(reply("400 Bad Request", &[JSON], &told));
+    let options = json!({ "headers": { "X-Tenant": "tenant-blue", "Idempotency-Key": "order-4711" } });
+    let error =
+        client_with(&server.base_url, &options.to_string()).chat_completions(HELLO, None).unwrap_err();
+    assert_eq!(error.server_message(), "tenant-blue and order-4711 are unknown");
+    server.join();
+}
+
 // ---- everything else that can happen ------------------------------------------------------------
 
 #[test]
