@@ -595,7 +595,7 @@ ELK_API const char *elk_result_error(const elk_result *result, size_t *len);
 /**
  * Gives the bytes of the reply, also of one that is a failure or could not be understood.
  *
- * A stream has none.
+ * A stream has none. Of a reply whose status is not 2xx the first MiB is kept at most.
  *
  * `len`: NULL, or where to write the number of bytes.
  *

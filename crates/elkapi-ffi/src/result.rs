@@ -377,7 +377,7 @@ pub unsafe extern "C" fn elk_result_error(result: *const elk_result, len: *mut u
 
 /// Gives the bytes of the reply, also of one that is a failure or could not be understood.
 ///
-/// A stream has none.
+/// A stream has none. Of a reply whose status is not 2xx the first MiB is kept at most.
 ///
 /// `len`: NULL, or where to write the number of bytes.
 ///

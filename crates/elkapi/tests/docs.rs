@@ -51,6 +51,9 @@ Each error can be had as a JSON document, `{\"error\":{…}}`, with these member
 | `bytes_sent`, `bytes_received` | traffic of the last attempt |
 | `attempts` | the HTTP requests made, in order, each with `status`, `kind`, `request_id` and `elapsed_ms` |
 | `body` | a readable beginning of the reply's body |
+
+The reply's own bytes are beside the document: `elk_result_body` in C, `error.raw` in Python, `Error::reply` in Rust. Of a
+refusal, a reply whose status is not 2xx, the first MiB is kept at most, and the rest is not read.
 ";
 
 /// A cell's text; a bar would end the cell.
