@@ -553,6 +553,16 @@ mod tests {
     }
 
     #[test]
+    fn markdown_that_is_cut_off_stays_text_and_is_no_broken_picture() {
+        let cut = format!("A cat: ![cat](data:image/png;base64,{}", &PNG[..41]);
+        let images = images_in(&cut);
+        assert_eq!((images.list.len(), images.errors), (0, 0));
+        assert_eq!(without_pictures(&cut), cut);
+        // Closed, the same data is a broken picture.
+        assert_eq!(images_in(&format!("{cut})")).errors, 1);
+    }
+
+    #[test]
     fn a_picture_broken_into_lines_is_cut_out_of_the_text() {
         let text = format!("a![i](data:image/png;base64,{}\n{} 'title')b", &PNG[..76], &PNG[76..]);
         assert_eq!(images_in(&text).list.len(), 1);
