@@ -870,6 +870,9 @@ class RawReply:
 
     def __iter__(self) -> Self: ...
     def __next__(self) -> bytes: ...
+    def now(self) -> bytes | None:
+        """The bytes that are here already; empty at the end, None where a wait is needed."""
+
     def close(self) -> None:
         """Leaves the body: reads what little is missing of it, else closes the connection."""
 

@@ -1,10 +1,12 @@
 """The transports of `elkapi.httpx2`, for httpx2 and for the older httpx, which look alike."""
 
 import asyncio
+import os
+import queue
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import elkapi
 from elkapi._elkapi import Cancel, RawReply, RawTransport
@@ -103,8 +105,10 @@ def made_for(library: ModuleType) -> tuple[type[Any], type[Any]]:
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
             while True:
-                piece = await _elsewhere(lambda: next(self._reply, None), self._reply.abort)
+                piece = self._reply.now()
                 if piece is None:
+                    piece = await _elsewhere(lambda: next(self._reply, b""), self._reply.abort)
+                if not piece:
                     return
                 yield piece
 
@@ -154,7 +158,7 @@ _DOC = """A transport for `{library}.{client}` whose connections are elkapi's.
 
 
 async def _elsewhere(call: Any, stop: Any, leave: Any = None) -> Any:
-    """Runs a call on a thread of its own. Where the task is cancelled, `stop` ends the call, and what
+    """Runs a call on another thread. Where the task is cancelled, `stop` ends the call, and what
     it still gave is left by `leave`.
     """
     loop = asyncio.get_running_loop()
@@ -185,10 +189,55 @@ async def _elsewhere(call: Any, stop: Any, leave: Any = None) -> Any:
             if result is not None and leave is not None:
                 leave(result)
 
-    threading.Thread(target=run, name="elkapi", daemon=True).start()
+    _Worker.give(run)
     try:
         return await done
     except asyncio.CancelledError:
         gone = True
         stop()
         raise
+
+
+class _Worker:
+    """A thread that makes one call after another, and ends when there is none for a while."""
+
+    idle: ClassVar[list["_Worker"]] = []
+    """The last one that became idle is the next to work."""
+
+    lock = threading.Lock()
+
+    @classmethod
+    def give(cls, job: Callable[[], None]) -> None:
+        with cls.lock:
+            worker = cls.idle.pop() if cls.idle else None
+        if worker is None:
+            worker = cls()
+            threading.Thread(target=worker.run, name="elkapi", daemon=True).start()
+        worker.jobs.put(job)
+
+    @classmethod
+    def forget(cls) -> None:
+        """In a forked child, which has none of its parent's threads."""
+        cls.idle, cls.lock = [], threading.Lock()
+
+    def __init__(self) -> None:
+        self.jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        while True:
+            try:
+                job = self.jobs.get(timeout=5)
+            except queue.Empty:
+                with self.lock:
+                    if self not in self.idle:
+                        # It is about to be given one.
+                        continue
+                    self.idle.remove(self)
+                    return
+            job()
+            del job
+            with self.lock:
+                self.idle.append(self)
+
+
+os.register_at_fork(after_in_child=_Worker.forget)

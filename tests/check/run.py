@@ -13,6 +13,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 # Each file adds its checks to the list.
+import doors  # noqa: F401
 import headers  # noqa: F401
 import install  # noqa: F401
 import interface  # noqa: F401

@@ -161,6 +161,27 @@ impl RawReply {
     }
 }
 
+fn busy<T>() -> PyResult<T> {
+    Err(PyRuntimeError::new_err("the reply's body is being read by another thread"))
+}
+
+impl RawReply {
+    /// What a read brought; the connection is let go at the end.
+    fn judged<'py>(
+        &self,
+        py: Python<'py>,
+        held: &mut Option<BodyReader>,
+        outcome: Result<usize, Error>,
+        room: &[u8],
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        if !matches!(outcome, Ok(1..)) {
+            *held = None;
+        }
+        let length = outcome.map_err(|error| translated(py, &self.raises, &error))?;
+        Ok(PyBytes::new(py, &room[..length]))
+    }
+}
+
 #[pymethods]
 impl RawReply {
     /// The field lines as pairs of bytes.
@@ -178,9 +199,7 @@ impl RawReply {
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         // A server that is always faster than its reader leaves no wait in which a signal is seen.
         py.check_signals()?;
-        let Some(mut held) = self.held() else {
-            return Err(PyRuntimeError::new_err("the reply's body is being read by another thread"));
-        };
+        let Some(mut held) = self.held() else { return busy() };
         let Some(body) = held.as_mut() else { return Ok(None) };
         let mut room = vec![0; ROOM];
         let outcome = py.detach(|| body.read(&mut room));
@@ -188,16 +207,18 @@ impl RawReply {
             *held = None;
             return Err(interrupt);
         }
-        match outcome {
-            Ok(0) => {
-                *held = None;
-                Ok(None)
-            }
-            Ok(length) => Ok(Some(PyBytes::new(py, &room[..length]))),
-            Err(error) => {
-                *held = None;
-                Err(translated(py, &self.raises, &error))
-            }
+        let bytes = self.judged(py, &mut held, outcome, &room)?;
+        Ok(Some(bytes).filter(|bytes| !bytes.as_bytes().is_empty()))
+    }
+
+    /// The bytes that are here already; empty at the end, None where a wait is needed.
+    fn now<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let Some(mut held) = self.held() else { return busy() };
+        let Some(body) = held.as_mut() else { return Ok(Some(PyBytes::new(py, b""))) };
+        let mut room = vec![0; ROOM];
+        match body.read_now(&mut room).transpose() {
+            Some(outcome) => self.judged(py, &mut held, outcome, &room).map(Some),
+            None => Ok(None),
         }
     }
 

@@ -301,21 +301,33 @@ impl BodyReader {
     ///
     /// The kinds that connections end with.
     pub fn read(&mut self, room: &mut [u8]) -> Result<usize, Error> {
+        Ok(self.read_until(room, None)?.unwrap_or_default())
+    }
+
+    /// The same without waiting: `None` where nothing is here yet.
+    ///
+    /// # Errors
+    ///
+    /// The kinds that connections end with.
+    pub fn read_now(&mut self, room: &mut [u8]) -> Result<Option<usize>, Error> {
+        self.read_until(room, Some(Instant::now()))
+    }
+
+    fn read_until(&mut self, room: &mut [u8], until: Option<Instant>) -> Result<Option<usize>, Error> {
         if !self.ahead.is_empty() {
             let length = self.ahead.len().min(room.len());
             room[..length].copy_from_slice(&self.ahead[..length]);
             self.ahead.drain(..length);
-            return Ok(length);
+            return Ok(Some(length));
         }
         if let Some(error) = self.failure.take() {
             return Err(error);
         }
-        let read = self.receive(room, None)?;
-        let length = read.unwrap_or_default();
-        let last = &room[..length];
+        let read = self.receive(room, until)?;
+        let last = &room[..read.unwrap_or_default()];
         self.tail.extend_from_slice(&last[last.len().saturating_sub(TAIL)..]);
         self.tail.drain(..self.tail.len().saturating_sub(TAIL));
-        Ok(length)
+        Ok(read)
     }
 
     /// `None` when nothing came until then.
