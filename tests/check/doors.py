@@ -51,17 +51,10 @@ def frameworks_for_openai_run_over_our_transport() -> None:
 def langchain_tests(base_url: str, door: str) -> dict[str, str]:
     """LangChain's standard tests of a chat model and how each of them ended."""
     variables = {**environment("requirements.txt"), "DOOR": door, "SIMULATOR": base_url}
-    options = [
-        "-v",
-        "-o",
-        "asyncio_mode=auto",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        os.devnull,
-        f"--rootdir={DOORS}",
-        "--tb=no",
-    ]
+    # On one event loop: the stock connections fail on a second one, ours do not.
+    modes = ["asyncio_mode=auto", "asyncio_default_test_loop_scope=session"]
+    options = ["-v", *(part for mode in modes for part in ("-o", mode)), "-p", "no:cacheprovider"]
+    options += ["-c", os.devnull, f"--rootdir={DOORS}", "--tb=no"]
     # Some fail on every door: the simulator answers in its own words.
     done = subprocess.run(
         ["python", "-m", "pytest", *options, Path(DOORS / "test_langchain.py")],

@@ -52,7 +52,7 @@ def test_the_python_of_a_page_runs(
 
 
 def test_there_are_blocks_to_run() -> None:
-    pages = {"README", "images", "records", "streaming", "testing"}
+    pages = {"README", "from-openai", "images", "records", "streaming", "testing"}
     assert pages <= {page.stem for page in EVERY if blocks(page)}
 
 
