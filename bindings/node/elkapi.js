@@ -204,6 +204,7 @@ class Queue {
   }
 
   close() {
+    if (this.closing) return;
     this.closing = true;
     c.elk_queue_cancel_all(this.handle.pointer);
     if (!busy.has(this)) this.handle.close();

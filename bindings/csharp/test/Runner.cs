@@ -160,7 +160,12 @@ static class Runner
                 using (var source = new CancellationTokenSource())
                 using (var interrupt = new Mono.Unix.UnixSignal(Mono.Unix.Native.Signum.SIGINT))
                 {
-                    new Thread(() => { interrupt.WaitOne(); source.Cancel(); }) { IsBackground = true }.Start();
+                    // A signal that comes before WaitOne is counted but does not end it, so the count is looked at.
+                    new Thread(() =>
+                    {
+                        while (!interrupt.WaitOne(10) && !interrupt.IsSet) { }
+                        source.Cancel();
+                    }) { IsBackground = true }.Start();
                     Tell(new Facts { ["waiting"] = true });
                     var interrupted = Caught(() => Stopping(client, request, argument, source.Token));
                     Tell(new Facts { ["interrupted"] = interrupted is OperationCanceledException });

@@ -112,7 +112,7 @@ async function drive(what, config, request, argument, good) {
     case "close": {
       const clients = [client, ...Array.from({ length: number - 1 }, () => open(config))];
       for (const one of clients) (await one.chatCompletions(request)).close();
-      for (const one of clients) one.close();
+      for (const one of [...clients, client]) one.close(); // again is of no effect
       const refused = await client.chatCompletions(request).catch((error) => error);
       return { made: clients.length, refused: refused instanceof ClosedError };
     }
