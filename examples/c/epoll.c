@@ -22,7 +22,7 @@ int main(void) {
     elk_queue *queue = elk_queue_new(client, STREAMS, 0);
     const struct itimerspec each_second = {{1, 0}, {1, 0}};
     const int loop = epoll_create1(0), clock = timerfd_create(CLOCK_MONOTONIC, 0), answers = (int)elk_queue_handle(queue);
-    int failed = 0, chunks = 0, asked = 0, typed = 1;
+    int failed = 0, chunks = 0, asked = 0;
     elk_status status = ELK_PENDING;
     timerfd_settime(clock, 0, &each_second, NULL);
     watch(loop, clock), watch(loop, answers), watch(loop, STDIN_FILENO); /* a file is no event source */
@@ -36,9 +36,10 @@ int main(void) {
             uint64_t number;
             if (events[i].data.fd == clock && read(clock, &number, sizeof number) > 0)
                 printf("%d chunks until now\n", chunks);
-            if (events[i].data.fd == STDIN_FILENO && (typed = read(STDIN_FILENO, line, sizeof line) > 0) == 0)
+            if (events[i].data.fd != STDIN_FILENO) continue;
+            if (read(STDIN_FILENO, line, sizeof line) <= 0)
                 epoll_ctl(loop, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
-            else if (events[i].data.fd == STDIN_FILENO)
+            else
                 asked += elk_queue_submit_stream(queue, request, ELK_NUL, (uint64_t)asked, NULL) == ELK_OK;
         }
         elk_result *result;

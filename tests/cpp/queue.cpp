@@ -274,7 +274,9 @@ void a_child_process_is_told(const elk::client &client) {
         alarm(60);
         const bool told = thrown([&] { queue.drain(); }).kind() == "forked" &&
                           queue.try_submit(hello).error().kind() == "forked";
-        _exit(told ? CHECK_RESULT() : 1);
+        // Not by exit: to a tool that looks for leaks then, what threads of the parent held is lost.
+        execl(told && check_failures == 0 ? "/bin/true" : "/bin/false", "told", nullptr);
+        _exit(2);
     }
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child && status == 0, "the child ended with 0x%x", static_cast<unsigned>(status));
