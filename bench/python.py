@@ -28,6 +28,8 @@ IMPORTS = {
     "pyreqwest": "pyreqwest.client",
 }
 PROCESSES = 21
+#: The openai package on our connections.
+OVER = "openai over elkapi"
 
 #: Task: title, calls of a round, and for each row the program's mode and what it reads.
 TASKS = {
@@ -37,6 +39,7 @@ TASKS = {
         {
             "elkapi": ("small", "`answer.text`"),
             "openai": ("small", "`completion.choices[0].message.content`"),
+            OVER: ("small", "the same"),
             "pycurl": ("small", "`json.loads(buffer.getvalue())`, then the same by key"),
             "pyreqwest": ("small", "`response.json()`, then the same by key"),
         },
@@ -48,6 +51,7 @@ TASKS = {
             "elkapi": ("chunks", "`chunk.choices[0].delta.content`"),
             "elkapi ": ("texts", "`chunk.text`"),
             "openai": ("chunks", "`chunk.choices[0].delta.content`"),
+            OVER: ("chunks", "the same"),
             "pycurl": ("chunks", "lines of the buffer after the end, `json.loads` of each"),
             "pyreqwest": ("chunks", "lines as they come, `json.loads` of each"),
         },
@@ -71,6 +75,8 @@ def interpreter(peer: str) -> Path:
     """The Python of the peer's environment, made when it is first needed."""
     if peer == "elkapi":
         return ROOT / ".venv" / "bin" / "python"
+    if peer == OVER:
+        peer = "openai"
     folder = BUILD / "python" / PEERS[peer].replace("==", "-")
     python = folder / "bin" / "python"
     if not (folder / "ready").exists():
@@ -81,8 +87,8 @@ def interpreter(peer: str) -> Path:
     return python
 
 
-def output(*command: object) -> str:
-    environment = {**os.environ, "PYTHONPATH": ""}
+def output(*command: object, path: str = "") -> str:
+    environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(pinned(1, *command), env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout
 
@@ -122,10 +128,11 @@ def calls(task: str, base_url: str) -> None:
     for number in range(ROUNDS + 1):
         for row, (mode, _) in rows.items():
             peer = row.strip()
-            program = BENCH / "python" / f"{peer}_calls.py"
+            program = BENCH / "python" / f"{peer.replace(' ', '_')}_calls.py"
+            path = str(ROOT / "python") if peer == OVER else ""
             # A stream comes in one write, so that what is measured is its reading.
             place = base_url.replace("/v1", "/reframe/whole/v1") if task == "stream" else base_url
-            line = output(interpreter(peer), program, place, task, mode, count)
+            line = output(interpreter(peer), program, place, task, mode, count, path=path)
             wall, cpu = map(float, line.split())
             if number:
                 figures[row].append((wall, cpu))
