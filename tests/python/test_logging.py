@@ -203,6 +203,17 @@ def test_the_environment_asks_for_lines_on_standard_error(gateway: Gateway) -> N
     assert subprocess.run(command, env={"ELKAPI_LOG": "loud"}, timeout=60).returncode == 0
 
 
+@pytest.mark.parametrize(
+    "kept", ["kept = [stream]; kept.append(kept)", "import builtins; builtins.kept = stream"]
+)
+def test_a_stream_that_outlives_the_modules_prints_nothing(gateway: Gateway, kept: str) -> None:
+    code = (
+        "import logging; logging.basicConfig(level=logging.INFO, stream=sys.stdout)\n"
+        "stream = client.stream({'messages': [{'role': 'user', 'content': 'Hi'}]}); next(stream)\n"
+    )
+    assert run(code + kept, gateway).stderr == ""
+
+
 def test_lines_of_the_environment_stop_where_the_program_has_handlers(gateway: Gateway) -> None:
     code = "import logging; logging.basicConfig(format='mine %(message)s'); client.ask('Hi')"
     done = run(code, gateway, ELKAPI_LOG="info")

@@ -43,7 +43,11 @@ fn tell(py: Python<'_>, record: &str) -> PyResult<()> {
 /// The call goes on, except where a signal handler raised, as for Ctrl-C.
 fn keep(py: Python<'_>, raised: PyErr) {
     if raised.is_instance_of::<PyException>(py) {
-        raised.write_unraisable(py, None);
+        // At the interpreter's end the modules are gone before the last stream is.
+        let is_ending = py.import("sys").and_then(|sys| sys.call_method0("is_finalizing")?.is_truthy());
+        if !is_ending.unwrap_or(true) {
+            raised.write_unraisable(py, None);
+        }
     } else {
         interrupt::keep(raised);
     }
