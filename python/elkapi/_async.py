@@ -84,10 +84,22 @@ def _here(client):
     loop = asyncio.get_running_loop()
     queue = _queues.get(loop)
     if queue is None:
+        _forget_closed_loops()
         queue = _Queue(client)
         loop.add_reader(queue.fileno(), queue.drain)
         _queues[loop] = queue
     return queue, _InAsyncio(loop)
+
+
+def _forget_closed_loops():
+    # A call that was under way when its loop was closed holds the loop, and with it the loop's queue.
+    for reference in _queues.keyrefs():
+        loop = reference()
+        # trio closes its queues itself.
+        if getattr(loop, "is_closed", bool)():
+            queue = _queues.pop(loop, None)
+            if queue is not None:
+                queue.close()
 
 
 async def _drain_in_trio(trio, queue):
@@ -373,6 +385,8 @@ class AsyncStream:
         stays readable. After the end it does nothing."""
         if self._call.verdict is None:
             self._call.stop()
+            # Nothing more comes of the call that would wake a task that reads.
+            self._waiter.wake()
 
     async def __aenter__(self):
         return self

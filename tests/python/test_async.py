@@ -1,6 +1,7 @@
 """The asynchronous client: the same answers, streams, errors and limits, for asyncio and trio."""
 
 import asyncio
+import gc
 import inspect
 import os
 import pickle
@@ -233,6 +234,48 @@ def test_a_stream_that_is_left_early_closes_its_connection(gateway: Gateway, run
         await until(lambda: gateway.stats()["closed_by_client"] == 2, "its socket is closed")
 
     run(main)
+
+
+def test_closing_a_stream_ends_the_task_that_waits_for_its_next_chunk(gateway: Gateway, run: Run) -> None:
+    async def main() -> None:
+        client = gateway.async_client("/fault/stall-mid-body/v1")
+        stream = await client.stream(HELLO)
+        chunks: list[str] = []
+
+        async def read() -> None:
+            async for chunk in stream:
+                chunks.append(chunk.text)
+
+        async def leave() -> None:
+            await pause(0.3)
+            await stream.close()
+
+        await all_at_once(read, leave)
+        assert stream.verdict == "cancelled"
+        assert chunks
+
+    run(main)
+
+
+def test_a_loop_that_ended_with_calls_in_flight_leaves_no_descriptor(gateway: Gateway) -> None:
+    client = gateway.async_client("/fault/stall-before-headers/v1")
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.chat_completions(HELLO), 0.05)
+
+    def descriptors() -> int:
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    asyncio.run(main())
+    before = descriptors()
+    for _ in range(30):
+        asyncio.run(main())
+    deadline = time.monotonic() + 20
+    while (now := descriptors()) > before + 10 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert now <= before + 10
 
 
 def test_two_tasks_may_not_read_one_stream(gateway: Gateway) -> None:
