@@ -288,7 +288,7 @@ impl Client {
         let mut next = turn.waits.then_some(turn.at);
         while let Some(at) = next {
             if let Err(stopped) = net::pause(call, at) {
-                pacer.forgo();
+                pacer.forgo(turn);
                 return Err(stopped);
             }
             next = pacer.held_until(Instant::now());

@@ -5,7 +5,7 @@
 //! `x-ratelimit-…`) holds all calls up. One [`Pacer`] for a client and those made of it; off unless
 //! asked for. The arithmetic is pure: the caller tells the time and does the waiting.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,9 @@ struct State {
     growth: f64,
     /// When the next call may start.
     next: Option<Instant>,
+    /// Earlier turns that were given back; else calls that do not wait long enough for theirs would put
+    /// everybody else's off for ever.
+    given_back: BTreeSet<Instant>,
     /// Nothing starts before: the server said so.
     hold: Option<Instant>,
     last_cut: Option<Instant>,
@@ -90,10 +93,9 @@ impl Pacer {
         self.state().hold.filter(|hold| *hold > now)
     }
 
-    /// The call did not start after all.
-    pub fn forgo(&self) {
-        let mut state = self.state();
-        state.under_way = state.under_way.saturating_sub(1);
+    /// The call did not start after all: its turn is another's.
+    pub fn forgo(&self, turn: Turn) {
+        self.state().forgo(turn);
     }
 
     /// Learns from what a call came to, which started at its turn.
@@ -113,11 +115,23 @@ impl Pacer {
 impl State {
     fn turn(&mut self, now: Instant) -> Turn {
         self.under_way += 1;
+        let earliest = self.hold.map_or(now, |hold| hold.max(now));
+        self.given_back = self.given_back.split_off(&earliest);
+        if let Some(at) = self.given_back.pop_first() {
+            return Turn { at, waits: at > now, rate: self.rate };
+        }
         let at = [Some(now), self.next, self.hold].into_iter().flatten().max().unwrap_or(now);
         if let Some(rate) = self.rate {
             self.next = Some(at + Duration::from_secs_f64(1.0 / rate));
         }
         Turn { at, waits: at > now, rate: self.rate }
+    }
+
+    fn forgo(&mut self, turn: Turn) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if turn.waits {
+            self.given_back.insert(turn.at);
+        }
     }
 
     fn learn(&mut self, now: Instant, turn: Turn, outcome: Outcome) {
@@ -255,6 +269,21 @@ mod tests {
         let waited = Turn { at: after(start, 20), waits: true, rate: Some(rate) };
         state.learn(after(start, 20), waited, Outcome::Taken);
         assert!(state.rate.unwrap() > rate);
+    }
+
+    #[test]
+    fn a_turn_that_was_given_back_is_the_next_calls() {
+        let (mut state, start) = (State::default(), Instant::now());
+        state.learn(start, free(start), Outcome::Refused(None));
+        let (_first, second, third) = (state.turn(start), state.turn(start), state.turn(start));
+        for _ in 0..1_000 {
+            state.forgo(second);
+            assert_eq!(state.turn(start), second);
+        }
+        assert!(state.turn(start).at > third.at);
+        state.forgo(second);
+        let late = state.turn(third.at);
+        assert!(late.at > third.at, "one whose time has passed is nobody's");
     }
 
     #[test]
