@@ -278,6 +278,38 @@ def test_a_loop_that_ended_with_calls_in_flight_leaves_no_descriptor(gateway: Ga
     assert now <= before + 10
 
 
+WATCHED = """
+import asyncio, logging, sys, threading
+import elkapi
+logging.disable()
+sys.setswitchinterval(1e-6)
+streams = [None]
+
+def watch():
+    while True:
+        stream = streams[0]
+        if stream is not None:
+            stream.verdict
+
+async def main():
+    client = elkapi.AsyncClient(base_url=sys.argv[1], api_key="sk-test", environment=False)
+    for _ in range(300):
+        streams[0] = stream = await client.stream('{"contents":["Hello"]}')
+        try:
+            async for _ in stream: pass
+        except elkapi.TruncatedError: pass
+
+threading.Thread(target=watch, daemon=True).start()
+asyncio.run(main())
+"""
+
+
+def test_another_thread_may_look_at_a_stream_that_fails(gateway: Gateway) -> None:
+    command = [sys.executable, "-c", WATCHED, gateway.url("/fault/truncate/v1")]
+    child = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert (child.returncode, child.stderr) == (0, b"")
+
+
 def test_two_tasks_may_not_read_one_stream(gateway: Gateway) -> None:
     async def main() -> None:
         async with gateway.async_client("/fault/stall-mid-body/v1").stream(HELLO) as stream:

@@ -63,9 +63,13 @@ struct State {
     has_ended: bool,
     /// It was left early.
     left: bool,
+    /// How often what the completion is made of has changed.
+    turned: u64,
     completion: Option<Py<Completion>>,
 }
 
+/// Never while Python code runs or may run: it could come here again, or let another thread wait here
+/// that holds the interpreter.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -164,11 +168,8 @@ impl Call {
         true
     }
 
-    fn completion_of<'py>(
-        &self,
-        py: Python<'py>,
-        state: &mut State,
-    ) -> PyResult<Option<Bound<'py, Completion>>> {
+    fn completion_of<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Completion>>> {
+        let state = locked(&self.state);
         if let Some(completion) = &state.completion {
             return Ok(Some(completion.bind(py).clone()));
         }
@@ -177,10 +178,24 @@ impl Call {
             (_, Some(collected)) => collected.completion(state.left.then_some(Verdict::Cancelled)),
             _ => return Ok(None),
         };
-        let ended = state.has_ended || state.left;
+        let (ended, turned) = (state.has_ended || state.left, state.turned);
+        drop(state);
         let completion = Completion::of_stream(py, made, ended)?;
-        state.completion = Some(completion.clone().unbind());
-        Ok(Some(completion))
+        let mut state = locked(&self.state);
+        if state.turned != turned {
+            // Another thread read on meanwhile.
+            return Ok(Some(completion));
+        }
+        let kept = state.completion.get_or_insert_with(|| completion.unbind());
+        Ok(Some(kept.bind(py).clone()))
+    }
+}
+
+impl State {
+    /// What was made of it until now is out of date; to be dropped where nothing is locked.
+    fn turn(&mut self) -> Option<Py<Completion>> {
+        self.turned += 1;
+        self.completion.take()
     }
 }
 
@@ -201,15 +216,16 @@ impl Call {
     /// Stops it; nothing more is kept of it.
     fn stop(&self) {
         let mut state = locked(&self.state);
+        let mut outdated = None;
         if state.end.is_none() || !state.chunks.is_empty() {
             state.left = true;
             if !state.has_ended {
-                state.completion = None;
+                outdated = state.turn();
             }
         }
         let chunks = std::mem::take(&mut state.chunks);
         drop(state);
-        drop(chunks);
+        drop((chunks, outdated));
         self.stop.signal();
     }
 
@@ -233,29 +249,29 @@ impl Call {
         // Its place in the stream's window is free from here on.
         let chunk = chunk.release();
         state.has_begun = true;
-        state.completion = None;
+        let outdated = state.turn();
         if let Some(collected) = &mut state.collected {
             collected.add(&chunk);
         }
         drop(state);
+        drop(outdated);
         Chunk::made(py, chunk.json().as_bytes(), chunk.text().as_text().unwrap_or_default()).map(Some)
     }
 
     /// The end of a stream whose chunks are all handed out: nothing, or the error, which is raised.
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         let mut state = locked(&self.state);
-        if !state.has_ended && !state.left {
-            state.has_ended = true;
-            state.completion = None;
-        }
         if state.left {
             return Ok(());
         }
-        let Some(error) = state.end.as_ref().and_then(|(_, error)| error.clone()) else { return Ok(()) };
+        let outdated = if state.has_ended { None } else { state.turn() };
+        state.has_ended = true;
+        let (error, has_begun) = (state.end.as_ref().and_then(|(_, error)| error.clone()), state.has_begun);
+        drop(state);
+        drop(outdated);
+        let Some(error) = error else { return Ok(()) };
         let exception = raised(py, &error);
-        if state.has_begun
-            && let Some(completion) = self.completion_of(py, &mut state)?
-        {
+        if has_begun && let Some(completion) = self.completion_of(py)? {
             exception.value(py).setattr(intern!(py, "completion"), completion)?;
         }
         Err(exception)
@@ -263,7 +279,7 @@ impl Call {
 
     /// Of a stream: what has been handed out of it, as a whole answer would be.
     fn completion<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Completion>>> {
-        self.completion_of(py, &mut locked(&self.state))
+        self.completion_of(py)
     }
 
     /// Of a stream: how it ended; None until then.
