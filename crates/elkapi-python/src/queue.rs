@@ -111,10 +111,14 @@ impl Queue {
                 woken.push(call);
             }
         }
+        // All are woken, also where one of them raises, as a Ctrl-C handler may.
+        let mut raising = interrupt::raised_meanwhile();
         for call in woken {
-            call.get().wake.call0(py)?;
+            if let Err(error) = call.get().wake.call0(py) {
+                raising.get_or_insert(error);
+            }
         }
-        interrupt::raised_meanwhile().map_or(Ok(()), Err)
+        raising.map_or(Ok(()), Err)
     }
 
     /// Stops all calls.

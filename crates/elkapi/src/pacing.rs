@@ -165,12 +165,13 @@ impl State {
         let taken = self.taken.len() as f64;
         let seen = match self.rate {
             // What is under way may yet be taken.
-            None => taken + self.under_way as f64,
-            // Calls waited, so more would have been taken had the server let them.
-            Some(rate) if turn.waits => rate.min(taken),
+            None => (taken + self.under_way as f64).max(1.0),
+            // Calls waited, so more would have been taken had the server let them. A second says little
+            // of a rate below one, so it is halved at most.
+            Some(rate) if turn.waits => rate.min(taken.max(rate / 2.0)),
             Some(rate) => rate,
         };
-        let rate = (seen.max(1.0) * CUT).max(LEAST_RATE);
+        let rate = (seen * CUT).max(LEAST_RATE);
         self.rate = Some(rate);
         self.growth = (rate * GROWTH).max(LEAST_GROWTH);
         self.last_cut = Some(now);
@@ -284,6 +285,18 @@ mod tests {
         state.forgo(second);
         let late = state.turn(third.at);
         assert!(late.at > third.at, "one whose time has passed is nobody's");
+    }
+
+    #[test]
+    fn a_server_that_takes_a_call_in_some_seconds_is_matched() {
+        let (mut state, start) = (State::default(), Instant::now());
+        state.learn(start, free(start), Outcome::Refused(None));
+        for second in 1..10 {
+            let at = after(start, second * 2_000);
+            let waited = Turn { at, waits: true, rate: state.rate };
+            state.learn(at, waited, Outcome::Refused(None));
+        }
+        assert_eq!(state.rate, Some(LEAST_RATE));
     }
 
     #[test]
