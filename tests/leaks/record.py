@@ -16,6 +16,8 @@ from typing import Any
 
 
 def main(folder: Path, suite: str, arguments: list[str]) -> None:
+    # Tests change the working directory.
+    folder = folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     files = folder / "files"
     files.mkdir(parents=True)
