@@ -60,7 +60,10 @@ def keep_errors(log: Path) -> None:
     def init(self: Any, *arguments: Any, **facts: Any) -> None:
         ordinary(self, *arguments, **facts)
         with log.open("a", errors="backslashreplace") as file:
-            file.write(f"{self}\n{self!r}\n{vars(self)}\n{arguments} {facts}\n")
+            # Not the reply's own bytes, which stay as they came, also where a server echoes the key.
+            kept = {name: value for name, value in vars(self).items() if name != "raw"}
+            given = [value for value in arguments if not isinstance(value, bytes)]
+            file.write(f"{self}\n{self!r}\n{kept}\n{given} {facts}\n")
 
     elkapi.Error.__init__ = init  # type: ignore[method-assign]
 
