@@ -284,14 +284,14 @@ impl Client {
     fn wait_for_turn(&self, call: &Call) -> Result<Option<Turn>, Error> {
         let Some(pacer) = &self.0.pacer else { return Ok(None) };
         let asked = Instant::now();
-        let turn = pacer.turn(asked);
-        let mut next = turn.waits.then_some(turn.at);
-        while let Some(at) = next {
-            if let Err(stopped) = net::pause(call, at) {
+        let mut turn = pacer.turn(asked);
+        while turn.waits {
+            if let Err(stopped) = net::pause(call, turn.at) {
                 pacer.forgo(turn);
                 return Err(stopped);
             }
-            next = pacer.held_until(Instant::now());
+            let Some(later) = pacer.put_off(Instant::now(), turn) else { break };
+            turn = later;
         }
         call.set_paced(asked.elapsed(), turn.rate);
         Ok(Some(turn))

@@ -88,9 +88,10 @@ impl Pacer {
         self.state().turn(now)
     }
 
-    /// Nothing starts before, as far as is known by now: to be asked again when a turn has come.
-    pub fn held_until(&self, now: Instant) -> Option<Instant> {
-        self.state().hold.filter(|hold| *hold > now)
+    /// Another turn in place of one that has come, where the server wants nothing to start now; else all
+    /// whose turns lay within its pause would start together when it ends.
+    pub fn put_off(&self, now: Instant, turn: Turn) -> Option<Turn> {
+        self.state().put_off(now, turn)
     }
 
     /// The call did not start after all: its turn is another's.
@@ -125,6 +126,12 @@ impl State {
             self.next = Some(at + Duration::from_secs_f64(1.0 / rate));
         }
         Turn { at, waits: at > now, rate: self.rate }
+    }
+
+    fn put_off(&mut self, now: Instant, turn: Turn) -> Option<Turn> {
+        self.hold.filter(|hold| *hold > now)?;
+        self.forgo(turn);
+        Some(self.turn(now))
     }
 
     fn forgo(&mut self, turn: Turn) {
@@ -307,6 +314,23 @@ mod tests {
         let mut state = State::default();
         state.learn(start, free(start), Outcome::Refused(Some(Duration::from_secs(3_600))));
         assert_eq!(state.turn(after(start, 10)).at, after(start, 10), "an hour is no pace");
+    }
+
+    #[test]
+    fn calls_whose_turns_lie_within_a_pause_start_one_after_the_other_behind_it() {
+        let (mut state, start) = (State::default(), Instant::now());
+        state.learn(start, free(start), Outcome::Refused(None));
+        let turns: Vec<_> = (0..5).map(|_| state.turn(after(start, 10))).collect();
+        state.hold(after(start, 20), Duration::from_secs(60));
+        let now = after(start, 30_000);
+        let later: Vec<_> = turns.iter().map(|turn| state.put_off(now, *turn).unwrap()).collect();
+        assert!(later[0].at >= after(start, 60_020), "{:?}", later[0]);
+        let gap = Duration::from_secs_f64(1.0 / state.rate.unwrap());
+        for pair in later.windows(2) {
+            assert_eq!(pair[1].at, pair[0].at + gap);
+        }
+        assert_eq!(state.under_way, 5);
+        assert_eq!(state.put_off(after(start, 61_000), later[0]), None);
     }
 
     #[test]
