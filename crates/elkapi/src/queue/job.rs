@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::window::Window;
-use super::{Entry, HeldChunk, Shared, bound};
+use super::{Entry, HeldChunk, Shared, Taken, bound};
 use crate::call::Call;
 use crate::cancel::Cancel;
 use crate::client::Client;
@@ -151,7 +151,7 @@ impl Job {
             Err(error) => return (None, Some(error)),
         };
         if self.announced {
-            shared.deliver(Entry::Opened { tag: self.tag, head: stream.head().clone() });
+            shared.deliver(Entry::ToTake(Taken::Opened { tag: self.tag, head: stream.head().clone() }));
         }
         let window = Arc::new(Window::default());
         let error = loop {
@@ -159,7 +159,8 @@ impl Job {
                 Some(Ok(chunk)) => {
                     let chunk = chunk.to_owned();
                     let permit = window.permit(chunk.size());
-                    shared.deliver(Entry::Chunk { tag: self.tag, chunk: HeldChunk::new(chunk, permit) });
+                    let chunk = HeldChunk::new(chunk, permit);
+                    shared.deliver(Entry::ToTake(Taken::Chunk { tag: self.tag, chunk }));
                     if let Err(error) = window.wait(&mut stream) {
                         break Some(error);
                     }

@@ -29,7 +29,7 @@ use crate::stream::OwnedChunk;
 use crate::sys::fork;
 use crate::sys::thread::spawn_quiet;
 use crate::sys::wake::Level;
-use job::{Ending, Job};
+use job::Job;
 use window::Permit;
 
 pub use job::Work;
@@ -104,20 +104,9 @@ impl Deref for HeldChunk {
     }
 }
 
-/// What waits to be taken.
+/// What waits for whoever takes next.
 enum Entry {
-    Opened {
-        tag: u64,
-        head: Reply,
-    },
-    Chunk {
-        tag: u64,
-        chunk: HeldChunk,
-    },
-    Ended {
-        tag: u64,
-        ending: Ending,
-    },
+    ToTake(Taken),
     /// For the recorder, on the thread that takes.
     Record {
         recorder: Arc<dyn Recorder>,
@@ -243,16 +232,12 @@ impl Queue {
         loop {
             let mut state = shared.lock()?;
             let entry = state.outbox.pop_front();
-            if let Some(Entry::Ended { .. }) = entry {
+            if let Some(Entry::ToTake(Taken::Ended { .. })) = entry {
                 state.held -= 1;
             }
             shared.settle(&mut state);
             match entry {
-                Some(Entry::Opened { tag, head }) => return Ok(Taken::Opened { tag, head }),
-                Some(Entry::Chunk { tag, chunk }) => return Ok(Taken::Chunk { tag, chunk }),
-                Some(Entry::Ended { tag, ending: (answer, error) }) => {
-                    return Ok(Taken::Ended { tag, answer, error });
-                }
+                Some(Entry::ToTake(taken)) => return Ok(taken),
                 Some(Entry::Record { recorder, json }) => {
                     drop(state);
                     recorder.take(&json);
@@ -301,7 +286,7 @@ impl Queue {
         let Ok(mut state) = shared.lock() else { return };
         state.closed = true;
         state.stop.signal();
-        state.waiting.clear();
+        let never_begun = mem::take(&mut state.waiting);
         shared.work.notify_all();
         shared.keeper.raise();
         let until = Instant::now() + JOIN;
@@ -317,6 +302,7 @@ impl Queue {
         let left = mem::take(&mut state.outbox);
         shared.settle(&mut state);
         drop(state);
+        drop(never_begun);
         for entry in left {
             if let Entry::Record { recorder, json } = entry {
                 recorder.take(&json);
@@ -382,7 +368,14 @@ impl Shared {
             if let Err(error) = spawn_quiet("elkapi-queue", move || shared.work()) {
                 self.without_worker(&error);
             }
-        } else if state.has_keeper {
+        } else {
+            self.keep(state);
+        }
+    }
+
+    /// Sees to it that what waits ends in time.
+    fn keep(self: &Arc<Shared>, mut state: MutexGuard<'_, State>) {
+        if state.has_keeper {
             self.keeper.raise();
         } else if state.waiting.iter().any(Job::needs_keeper) {
             state.has_keeper = true;
@@ -396,15 +389,16 @@ impl Shared {
     }
 
     /// The system gives no thread: what waits is left to the workers there are, if any.
-    fn without_worker(&self, error: &std::io::Error) {
+    fn without_worker(self: &Arc<Shared>, error: &std::io::Error) {
         let mut state = self.state();
         state.threads -= 1;
         self.ended.notify_all();
-        if state.threads == 0 {
+        if state.threads > 0 {
+            self.keep(state);
+        } else {
             for job in mem::take(&mut state.waiting) {
                 let error = Error::new(Kind::Internal, format!("The queue cannot have a thread: {error}"));
-                let ending = (None, Some(error.with_billed(Billed::No)));
-                state.outbox.push_back(Entry::Ended { tag: job.tag(), ending });
+                state.outbox.push_back(unbegun(&job, error.with_billed(Billed::No)));
             }
             self.settle(&mut state);
         }
@@ -414,8 +408,8 @@ impl Shared {
     fn work(&self) {
         while let Some(job) = self.next_job() {
             let tag = job.tag();
-            let ending = job.run(self);
-            self.deliver(Entry::Ended { tag, ending });
+            let (answer, error) = job.run(self);
+            self.deliver(Entry::ToTake(Taken::Ended { tag, answer, error }));
         }
     }
 
@@ -459,13 +453,16 @@ impl Shared {
         for job in mem::take(&mut state.waiting) {
             match job.call().check_start() {
                 Ok(()) => state.waiting.push_back(job),
-                Err(error) => {
-                    state.outbox.push_back(Entry::Ended { tag: job.tag(), ending: (None, Some(error)) });
-                }
+                Err(error) => state.outbox.push_back(unbegun(&job, error)),
             }
         }
         self.settle(state);
     }
+}
+
+/// The ending of a call that no worker had.
+fn unbegun(job: &Job, error: Error) -> Entry {
+    Entry::ToTake(Taken::Ended { tag: job.tag(), answer: None, error: Some(error) })
 }
 
 /// The client without its hooks, whose records come to the queue.
