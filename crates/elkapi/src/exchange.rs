@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::io::{self, Read};
 use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
@@ -336,6 +336,10 @@ pub(crate) struct Events {
     coded: bool,
 }
 
+/// How long, and how much, is read behind what mattered of a body so that its connection can be used again.
+pub(crate) const DRAIN: Duration = Duration::from_millis(100);
+const DRAIN_BYTES: usize = 64 * 1024;
+
 /// What a read brought.
 pub(crate) enum Received {
     Bytes(usize),
@@ -363,6 +367,18 @@ impl Events {
                 Err(with_facts(error, &self.call))
             }
             Err(error) => Err(failed(error.into(), &self.call)),
+        }
+    }
+
+    /// Reads what is left until then, if it is little, so that the connection can be used again.
+    pub fn drain(&mut self, until: Instant) {
+        let mut rest = [0; 4096];
+        let mut drained = 0;
+        while let Ok(Received::Bytes(bytes)) = self.read(&mut rest, Some(until)) {
+            drained += bytes;
+            if drained > DRAIN_BYTES {
+                return;
+            }
         }
     }
 }

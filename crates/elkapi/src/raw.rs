@@ -35,8 +35,8 @@ use ureq::http::{self, HeaderName, HeaderValue, Uri};
 use crate::call::{Call, Interrupt};
 use crate::cancel::Cancel;
 use crate::config::{Config, Network};
-use crate::error::{Billed, Error, Kind};
-use crate::exchange::{Events, Exchange, Received, Sending, decoded};
+use crate::error::Error;
+use crate::exchange::{DRAIN, Events, Exchange, Received, Sending, decoded};
 use crate::refusal;
 use crate::reply;
 use crate::secret::Secret;
@@ -45,10 +45,6 @@ pub use crate::config::Limits;
 
 /// So much of a refusal's body is read before it is handed out, to judge whether it was charged.
 const JUDGED: usize = 64 * 1024;
-
-/// What [`BodyReader::finish`] reads at most, and for how long.
-const DRAIN: Duration = Duration::from_millis(100);
-const DRAIN_BYTES: usize = 64 * 1024;
 
 /// Servers to which connections are remembered; programs talk to one or two.
 const ROUTES: usize = 64;
@@ -164,10 +160,7 @@ impl Transport {
         let own = Cancel::new();
         let cancels = cancel.cloned().into_iter().chain([own.clone()]);
         let call = Call::new(&request.limits, cancels, self.interrupt.as_ref());
-        if call.is_cancelled() {
-            let detail = "The exchange was cancelled before it began";
-            return Err(Error::new(Kind::Cancelled, detail).with_billed(Billed::No));
-        }
+        call.check_start()?;
         let sending = match request.body {
             Body::None => Sending::Nothing,
             Body::Bytes(bytes) => Sending::Bytes(bytes),
@@ -369,16 +362,9 @@ impl BodyReader {
     pub fn finish(&mut self) {
         self.ahead.clear();
         let is_due = self.is_refusal || self.tail.trim_ascii_end().ends_with(b"[DONE]");
-        let until = Instant::now() + if is_due { DRAIN } else { Duration::ZERO };
-        let mut room = [0; 4096];
-        let mut drained = 0;
-        while self.events.is_some() && drained <= DRAIN_BYTES {
-            match self.receive(&mut room, Some(until)) {
-                Ok(Some(length)) => drained += length,
-                _ => break,
-            }
+        if let Some(mut events) = self.events.take() {
+            events.drain(Instant::now() + if is_due { DRAIN } else { Duration::ZERO });
         }
-        self.events = None;
     }
 
     /// A token that stops the reading, from any thread.

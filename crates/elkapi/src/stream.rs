@@ -13,7 +13,7 @@ use crate::call::Call;
 use crate::cancel::Cancel;
 use crate::completion::{Completion, StreamFacts, verdict_of};
 use crate::error::{Attempt, Billed, Error, Kind, Verdict};
-use crate::exchange::{Events, Received};
+use crate::exchange::{DRAIN, Events, Received};
 use crate::fold::Fold;
 use crate::json::{Document, NotJson};
 use crate::net;
@@ -23,10 +23,6 @@ use crate::reply::{Body, Reply};
 use crate::secret::Secret;
 use crate::sse::Decoder;
 use crate::sys::fork;
-
-/// How long, and how much, is read behind `[DONE]` so that the connection can be used again.
-const DRAIN: Duration = Duration::from_millis(100);
-const DRAIN_BYTES: usize = 64 * 1024;
 
 /// A reply to a stream request whose status says success.
 pub(crate) struct Opened {
@@ -610,15 +606,8 @@ impl Stream {
     /// Reads what follows the end of the events, so that the connection can be used again; as long as
     /// the caller waits anyway, but not for long.
     fn drain(&mut self, wait: Option<Duration>) {
-        let until = Instant::now() + wait.unwrap_or(DRAIN).min(DRAIN);
-        let Some(Source::Events(events)) = &mut self.source else { return };
-        let mut rest = [0; 4096];
-        let mut drained = 0;
-        while let Ok(Received::Bytes(bytes)) = events.read(&mut rest, Some(until)) {
-            drained += bytes;
-            if drained > DRAIN_BYTES {
-                return;
-            }
+        if let Some(Source::Events(events)) = &mut self.source {
+            events.drain(Instant::now() + wait.unwrap_or(DRAIN).min(DRAIN));
         }
     }
 
