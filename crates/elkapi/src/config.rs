@@ -462,15 +462,8 @@ impl Config {
         let target = proxy::Target { host: &host, port, is_loopback: is_loopback(&host) };
         let chosen =
             proxy::choose(self.proxy.as_deref(), self.no_proxy.as_deref(), &self.proxies_around, &target)?;
-        match chosen {
-            Some(proxy) if !https && !self.allow_http.unwrap_or(false) && !is_loopback(&proxy.host) => {
-                Err(Error::config(
-                    "The base URL begins with http:// and the option \"proxy\" is another machine: the key would travel there unencrypted; use https://, except the host by \"no_proxy\", or set \"allow_http\"",
-                )
-                .with_param("proxy"))
-            }
-            chosen => Ok(chosen),
-        }
+        let encrypted = https || self.allow_http.unwrap_or(false);
+        if encrypted { Ok(chosen) } else { on_this_machine(chosen, "The base URL begins with http://") }
     }
 
     /// The limits of a unary call.
@@ -563,15 +556,22 @@ impl Network {
         let around = if https { &self.around_https } else { &self.around_http };
         let target = proxy::Target { host, port, is_loopback };
         let chosen = proxy::choose(self.proxy.as_deref(), self.no_proxy.as_deref(), around, &target)?;
-        match chosen {
-            Some(proxy) if !https && !self.allow_http && !self::is_loopback(&proxy.host) => {
-                Err(Error::config(format!(
-                    "A request to http://{host} would travel unencrypted to the proxy, which is another machine; use https://, except the host by \"no_proxy\", or set \"allow_http\""
-                ))
-                .with_param("proxy"))
-            }
-            chosen => Ok(chosen),
+        if https || self.allow_http {
+            Ok(chosen)
+        } else {
+            on_this_machine(chosen, &format!("The request goes to http://{host}"))
         }
+    }
+}
+
+/// The proxy of a request that is not encrypted: none on another machine.
+fn on_this_machine(proxy: Option<Proxy>, why: &str) -> Result<Option<Proxy>, Error> {
+    match proxy {
+        Some(proxy) if !is_loopback(&proxy.host) => Err(Error::config(format!(
+            "{why} and the option \"proxy\" is another machine: the key would travel there unencrypted; use https://, except the host by \"no_proxy\", or set \"allow_http\""
+        ))
+        .with_param("proxy")),
+        proxy => Ok(proxy),
     }
 }
 
