@@ -8,7 +8,7 @@ use std::time::Duration;
 use elkapi_core::{Error, Kind, Queue, Taken, Work};
 
 use crate::cancel::elk_cancel;
-use crate::client::{elk_client, missing, name_request, no_client};
+use crate::client::{elk_client, name_request, no_client};
 use crate::ffi::given;
 use crate::result::elk_result;
 use crate::status::{CHUNK, DONE, OK, PENDING, elk_status};
@@ -64,11 +64,12 @@ impl elk_queue {
     }
 }
 
-/// The request of a call; the error only says that there is none.
-macro_rules! request {
-    ($pointer:ident, $len:expr) => {
-        text!($pointer, $len).and_then(|text| {
-            text.ok_or_else(|| missing("request_json", "give a JSON object with \"messages\""))
+/// Hands over what `$make` makes of the request's bytes.
+macro_rules! hand_over {
+    ($queue:ident, $make:path, $request:ident, $len:ident, $tag:ident, $cancel:ident) => {
+        boundary!(defect => defect.kind().number(); match (borrowed!($queue), text!($request, $len)) {
+            (Some(queue), Ok(Some(request))) => queue.submit($make(request).tag($tag), borrowed!($cancel)),
+            _ => Kind::InvalidArgument.number(),
         })
     };
 }
@@ -126,14 +127,7 @@ pub unsafe extern "C" fn elk_queue_submit(
     tag: u64,
     cancel_or_null: *const elk_cancel,
 ) -> elk_status {
-    boundary!(defect => defect.kind().number(); {
-        match (borrowed!(queue), request!(request_json, len)) {
-            (Some(queue), Ok(request)) => {
-                queue.submit(Work::chat_completions(request).tag(tag), borrowed!(cancel_or_null))
-            }
-            _ => Kind::InvalidArgument.number(),
-        }
-    })
+    hand_over!(queue, Work::chat_completions, request_json, len, tag, cancel_or_null)
 }
 
 /// Hands over a chat request whose answer comes chunk by chunk.
@@ -154,14 +148,7 @@ pub unsafe extern "C" fn elk_queue_submit_stream(
     tag: u64,
     cancel_or_null: *const elk_cancel,
 ) -> elk_status {
-    boundary!(defect => defect.kind().number(); {
-        match (borrowed!(queue), request!(request_json, len)) {
-            (Some(queue), Ok(request)) => {
-                queue.submit(Work::chat_completions_stream(request).tag(tag), borrowed!(cancel_or_null))
-            }
-            _ => Kind::InvalidArgument.number(),
-        }
-    })
+    hand_over!(queue, Work::chat_completions_stream, request_json, len, tag, cancel_or_null)
 }
 
 /// Takes what comes next out of a queue.
