@@ -15,7 +15,7 @@ it. The tracer is used by its methods; this package depends on no telemetry libr
 import json
 import time
 from collections.abc import AsyncIterator, Generator, Iterator
-from typing import TYPE_CHECKING, Any, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, overload
 from urllib.parse import urlsplit
 
 from elkapi import Chunk, Client, Completion, Document, Headers, Stream
@@ -31,6 +31,9 @@ __all__ = [
     "Tracer",
     "traced",
 ]
+
+
+_AnyStream = TypeVar("_AnyStream", bound="Stream | AsyncStream")
 
 
 class Tracer(Protocol):
@@ -126,13 +129,51 @@ class TracedClient:
         return f"traced({self._client!r})"
 
 
-class TracedStream:
-    """A stream whose span ends with it; otherwise it does what `elkapi.Stream` does."""
+class _Spanned(Generic[_AnyStream]):
+    """What the streams of both clients have in common."""
 
-    def __init__(self, stream: Stream, span: "_Span") -> None:
-        """Comes from `TracedClient.stream`."""
+    def __init__(self, stream: _AnyStream, span: "_Span") -> None:
+        """Comes from the traced client's `stream`."""
         self._stream = stream
         self._span = span
+
+    @property
+    def completion(self) -> Completion:
+        """What has been handed out so far."""
+        return self._stream.completion
+
+    @property
+    def verdict(self) -> str | None:
+        """How the stream ended; None until then."""
+        return self._stream.verdict
+
+    @property
+    def saw_done(self) -> bool:
+        """Whether the closing `[DONE]` has come."""
+        return self._stream.saw_done
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return self._stream.status
+
+    @property
+    def headers(self) -> Headers:
+        """Header fields of the reply."""
+        return self._stream.headers
+
+    @property
+    def request_id(self) -> str | None:
+        """The gateway's id of the request."""
+        return self._stream.request_id
+
+    def __del__(self) -> None:
+        """Ends the span of a stream that was dropped; the stream itself warns of that."""
+        self._span.end()
+
+
+class TracedStream(_Spanned[Stream]):
+    """A stream whose span ends with it; otherwise it does what `elkapi.Stream` does."""
 
     def __iter__(self) -> Self:
         """The stream itself."""
@@ -162,36 +203,6 @@ class TracedStream:
             pass
         return self._stream.completion
 
-    @property
-    def completion(self) -> Completion:
-        """What has arrived so far."""
-        return self._stream.completion
-
-    @property
-    def verdict(self) -> str | None:
-        """How the stream ended; None until then."""
-        return self._stream.verdict
-
-    @property
-    def saw_done(self) -> bool:
-        """Whether the closing `[DONE]` has come."""
-        return self._stream.saw_done
-
-    @property
-    def status(self) -> int:
-        """HTTP status."""
-        return self._stream.status
-
-    @property
-    def headers(self) -> Headers:
-        """Header fields of the reply."""
-        return self._stream.headers
-
-    @property
-    def request_id(self) -> str | None:
-        """The gateway's id of the request."""
-        return self._stream.request_id
-
     def close(self) -> None:
         """Leaves the stream, and ends its span."""
         self._stream.close()
@@ -204,10 +215,6 @@ class TracedStream:
     def __exit__(self, *exception: object) -> None:
         """Leaves the stream, and ends its span."""
         self.close()
-
-    def __del__(self) -> None:
-        """Ends the span of a stream that was dropped; the stream itself warns of that."""
-        self._span.end()
 
 
 class TracedAsyncClient:
@@ -295,13 +302,8 @@ class _TracedOpening:
             await self._stream.close()
 
 
-class TracedAsyncStream:
+class TracedAsyncStream(_Spanned["AsyncStream"]):
     """A stream whose span ends with it; otherwise it does what `elkapi.AsyncStream` does."""
-
-    def __init__(self, stream: "AsyncStream", span: "_Span") -> None:
-        """Comes from `TracedAsyncClient.stream`."""
-        self._stream = stream
-        self._span = span
 
     def __aiter__(self) -> Self:
         """The stream itself."""
@@ -331,36 +333,6 @@ class TracedAsyncStream:
             pass
         return self._stream.completion
 
-    @property
-    def completion(self) -> Completion:
-        """What has been handed out so far."""
-        return self._stream.completion
-
-    @property
-    def verdict(self) -> str | None:
-        """How the stream ended; None until then."""
-        return self._stream.verdict
-
-    @property
-    def saw_done(self) -> bool:
-        """Whether the closing `[DONE]` has come."""
-        return self._stream.saw_done
-
-    @property
-    def status(self) -> int:
-        """HTTP status."""
-        return self._stream.status
-
-    @property
-    def headers(self) -> Headers:
-        """Header fields of the reply."""
-        return self._stream.headers
-
-    @property
-    def request_id(self) -> str | None:
-        """The gateway's id of the request."""
-        return self._stream.request_id
-
     async def close(self) -> None:
         """Leaves the stream, and ends its span."""
         await self._stream.close()
@@ -373,10 +345,6 @@ class TracedAsyncStream:
     async def __aexit__(self, *exception: object) -> None:
         """Leaves the stream, and ends its span."""
         await self.close()
-
-    def __del__(self) -> None:
-        """Ends the span of a stream that was dropped; the stream itself warns of that."""
-        self._span.end()
 
 
 class _Span:
