@@ -211,19 +211,22 @@ fn size(chunk: &elkapi::HeldChunk) -> usize {
 #[test]
 fn a_resting_stream_is_stopped_at_once_and_by_its_total() {
     let sim = simulator();
-    let limited = client_with(&sim.base_url(), r#"{"total_timeout_ms":400}"#);
-    let queue = queue(&limited, 1);
-    let large = wishing(r#"{"bytes":33554432,"chunks":10000}"#);
+    let patient = client(&sim.base_url());
+    let limited = patient.with(r#"{"total_timeout_ms":3000}"#).unwrap();
+    let queue = queue(&patient, 1);
+    // More than the window takes, and little enough to be made at once.
+    let large = wishing(r#"{"bytes":4194304,"chunks":2000}"#);
     let stop = Cancel::new();
-    for (cancelled, kind) in [(true, Kind::Cancelled), (false, Kind::Timeout)] {
-        let mut work = Work::chat_completions_stream(large.as_str());
-        if cancelled {
-            work = work.cancel(&stop);
-        }
+    for (client, token, kind) in
+        [(&patient, stop.clone(), Kind::Cancelled), (&limited, Cancel::new(), Kind::Timeout)]
+    {
+        let work = Work::chat_completions_stream(large.as_str()).client(client).cancel(&token);
         queue.submit(work).unwrap();
         let mut held = Vec::new();
-        while let Taken::Chunk { chunk, .. } = queue.take(Some(Duration::from_millis(100))).unwrap() {
+        let mut wait = BOUND;
+        while let Taken::Chunk { chunk, .. } = queue.take(Some(wait)).unwrap() {
             held.push(chunk);
+            wait = Duration::from_millis(200);
         }
         stop.signal();
         let (_, answer, error) = ending(&queue).unwrap();
