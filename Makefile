@@ -16,7 +16,7 @@ RECORD  := $(PYTHON) tests/leaks/record.py
 
 .PHONY: help build demo test conformance check headers bench bench-stream bench-cancel bench-loop bench-python bench-queue fuzz clean \
         languages library simulator python-module \
-        test-rust test-c test-python test-leaks test-conformance lint
+        test-rust test-c test-python test-leaks search-leaks test-conformance lint
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 18
@@ -45,7 +45,9 @@ python-module: $(VENV)/.ready ## the Python package, installed into .venv
 demo: build ## chat from C, C++ and Python; the real gateway when ELKAPI_API_KEY is set
 	@$(PYTHON) examples/demo.py
 
-test: test-rust test-c test-python test-conformance test-leaks lint ## every test and linter that needs Rust, Python and a C/C++ compiler
+test: test-rust ## every test and linter that needs Rust, Python and a C/C++ compiler
+	@$(MAKE) --no-print-directory -j2 test-c test-python
+	@$(MAKE) --no-print-directory test-conformance search-leaks lint
 
 test-rust: ## the core and the simulator
 	@rm -rf $(OUTPUT)/rust && mkdir -p $(OUTPUT)/rust
@@ -73,7 +75,9 @@ test-conformance: library simulator python-module ## that no broken expectation 
 languages: library simulator ## one script of cases in every language of bindings/, as a table
 	@python3 tests/languages/run.py
 
-test-leaks: test-rust test-c test-python ## that no API key of the tests stands in what the tests printed or wrote
+test-leaks: test-rust test-c test-python search-leaks ## that no API key of the tests stands in what the tests printed or wrote
+
+search-leaks: $(VENV)/.ready # in what they printed and wrote the last time
 	@$(PYTHON) -m pytest -q tests/leaks
 	@$(PYTHON) tests/leaks/search.py $(OUTPUT)
 
