@@ -1,8 +1,9 @@
-"""What every bench stands on: compiled programs, the simulator on a core of its own, a test authority."""
+"""What the bench stands on: compiled programs, servers on a core of their own, a test authority."""
 
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,6 @@ ROOT = BENCH.parent
 RELEASE = ROOT / "target" / "release"
 BUILD = ROOT / "build" / "bench"
 ELK = [f"-I{ROOT / 'include'}", f"-L{RELEASE}", "-lelkapi", f"-Wl,-rpath,{RELEASE}"]
-CURL = ["-lcurl"]
-ROUNDS = int(os.environ.get("ROUNDS", "7"))
 
 
 def pinned(core: int, *command: object) -> list[str]:
@@ -27,21 +26,33 @@ def compiled(name: str, *flags: str, output: str = "") -> Path:
     return program
 
 
-@contextlib.contextmanager
-def simulator(*options: object) -> Iterator[str]:
-    """The base URL of a simulator that runs on core 0; what is measured runs on core 1."""
-    command = pinned(0, RELEASE / "elkapi-sim", "--until-stdin-closes", "--quiet", *options)
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+class Server:
+    """A server that runs on core 0; what is measured runs on core 1."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
+        self.url = process.stdout.readline().strip().removesuffix("/v1")
+        # The kernel's clock of another process: CPUCLOCK_SCHED of its pid.
+        self._clock = (~process.pid << 3) | 2
+
+    def cpu(self) -> float:
+        """Seconds that it computed so far, all of its threads together."""
+        return time.clock_gettime(self._clock)
+
+
+@contextlib.contextmanager
+def running(*command: object) -> Iterator[Server]:
+    """A server that prints its address first and ends when its standard input does."""
+    process = subprocess.Popen(pinned(0, *command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
         try:
-            yield process.stdout.readline().strip()
+            yield Server(process)
         finally:
             process.communicate(timeout=10)
 
 
-def host_and_port(base_url: str) -> tuple[str, str]:
-    host, port = base_url.split("//")[1].split("/")[0].rsplit(":", 1)
-    return host, port
+def simulator(*options: object) -> contextlib.AbstractContextManager[Server]:
+    return running(RELEASE / "elkapi-sim", "--until-stdin-closes", "--quiet", *options)
 
 
 def authority() -> tuple[Path, list[object]]:

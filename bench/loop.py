@@ -132,10 +132,10 @@ def main() -> None:
         f"{'':16}{'median ms':>11}{'p99 ms':>9}{'all ms':>9}{'CPU µs/call':>13}{'peak MiB':>10}"
         f"{'500 closed ms':>15}"
     )
-    with simulator() as base_url:
+    with simulator() as server:
         for library in ("asyncio", "trio"):
             for busy in (False, True):
-                command = pinned(1, sys.executable, Path(__file__), base_url, library, int(busy))
+                command = pinned(1, sys.executable, Path(__file__), f"{server.url}/v1", library, int(busy))
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 row = json.loads(done.stdout)
                 name = f"{library}{', busy' if busy else ''}"

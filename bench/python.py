@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ground import BENCH, BUILD, ROOT, ROUNDS, pinned, simulator
+from ground import BENCH, BUILD, ROOT, pinned, simulator
 
 PEERS = {
     "openai": "openai==3.54.0",
@@ -27,7 +27,7 @@ IMPORTS = {
     "pycurl": "pycurl",
     "pyreqwest": "pyreqwest.client",
 }
-PROCESSES = 21
+ROUNDS, PROCESSES = int(os.environ.get("ROUNDS", "7")), 21
 #: The openai package on our connections.
 OVER = "openai over elkapi"
 
@@ -153,9 +153,9 @@ def main() -> None:
     version = output(interpreter("elkapi"), "-c", "import sys, elkapi; print(sys.version.split()[0])").strip()
     print(f"CPython {version}; " + ", ".join(PEERS.values()))
     imports()
-    with simulator() as base_url:
+    with simulator() as server:
         for task in TASKS:
-            calls(task, base_url)
+            calls(task, f"{server.url}/v1")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,105 @@
+"""Who is measured: how each program is built and started.
+
+All take the same arguments and print the same line; c/bench.h describes both.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from ground import BENCH, BUILD, ELK, ROOT, compiled, pinned
+
+#: Peers in Python, each in an environment of its own, and used as its documentation shows.
+PACKAGES = {
+    "openai": "openai==3.54.0",
+    "httpx": "httpx==0.28.1",
+    "requests": "requests==2.34.2",
+    "pycurl": "pycurl==7.49.0",
+    "primp": "primp==2.0.1",
+    "pyreqwest": "pyreqwest==0.15.1",
+    "liter-llm": "liter-llm==2.4.0",
+}
+
+
+@dataclass(frozen=True)
+class Client:
+    language: str
+    #: Builds what is missing and gives the command.
+    command: Callable[[], list[object]]
+    #: Where Python finds more packages.
+    path: str = ""
+
+
+def c(name: str, *flags: str) -> Client:
+    return Client("C", cache(lambda: [compiled(name, *flags, "-lpthread")]))
+
+
+def rust(name: str) -> Client:
+    return Client("Rust", lambda: [rust_programs() / name])
+
+
+@cache
+def rust_programs() -> Path:
+    """A workspace of its own, so that what peers need never enters ours."""
+    target = BUILD / "rust"
+    manifest = BENCH / "rust" / "Cargo.toml"
+    build = ["cargo", "build", "-q", "--release", "--locked", "--manifest-path", manifest]
+    subprocess.run([*build, "--target-dir", target], check=True)
+    return target / "release"
+
+
+def python(name: str, package: str = "", path: str = "") -> Client:
+    program = BENCH / "python" / f"{name}_calls.py"
+    return Client("Python", lambda: [interpreter(package), program], path)
+
+
+def interpreter(package: str) -> Path:
+    """The Python of the package's environment, made when it is first needed; of ours without a name."""
+    if not package:
+        return ROOT / ".venv" / "bin" / "python"
+    folder = BUILD / "python" / PACKAGES[package].replace("==", "-")
+    program = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        pip = [program, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        subprocess.run([*pip, PACKAGES[package]], check=True)
+        (folder / "ready").touch()
+    return program
+
+
+CLIENTS = {
+    "limit": c("limit"),
+    "libcurl": c("curl", "-lcurl"),
+    "elkapi (C)": c("elk", *ELK),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a program prints."""
+
+    median_us: float
+    p99_us: float
+    cpu_us: float
+    peak_mib: float
+    read: int
+
+
+def run(name: str, scenario: str, read: str, base_url: str, calls: int, *more: object, **env: str) -> Line:
+    client = CLIENTS[name]
+    before = [BUILD / "start"] if scenario == "first" else []
+    done = subprocess.run(
+        pinned(1, *before, *client.command(), scenario, read, base_url, calls, *more),
+        env={**os.environ, "PYTHONPATH": client.path, **env},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    words = done.stdout.split()
+    if done.returncode != 0 or len(words) != 5:
+        sys.exit(f"{name}, {scenario} {read}: status {done.returncode}, printed {done.stdout!r}")
+    median, p99, cpu, peak = map(float, words[:4])
+    return Line(median, p99, cpu, peak / 1024, int(words[4]))
