@@ -14,6 +14,7 @@ using System.Threading.Tasks;
 
 namespace Elkapi
 {
+    /// The C functions. A handle among the arguments is held while C uses it.
     static class Native
     {
         const string Library = "libelkapi.so.0";
@@ -23,36 +24,36 @@ namespace Elkapi
         [DllImport(Library)] internal static extern IntPtr elk_status_name(int status);
         [DllImport(Library)] internal static extern UIntPtr elk_json_quote(byte[] to, UIntPtr cap, byte[] text, UIntPtr len);
         [DllImport(Library)] internal static extern IntPtr elk_client_new(byte[] text, UIntPtr len);
-        [DllImport(Library)] internal static extern IntPtr elk_client_with(IntPtr client, byte[] text, UIntPtr len);
-        [DllImport(Library)] internal static extern IntPtr elk_client_error(IntPtr client);
+        [DllImport(Library)] internal static extern IntPtr elk_client_with(Handle client, byte[] text, UIntPtr len);
+        [DllImport(Library)] internal static extern IntPtr elk_client_error(Handle client);
         [DllImport(Library)] internal static extern void elk_client_free(IntPtr client);
-        [DllImport(Library)] internal static extern IntPtr elk_chat_completions(IntPtr client, byte[] text, UIntPtr len, IntPtr cancel);
-        [DllImport(Library)] internal static extern IntPtr elk_get(IntPtr client, byte[] path, IntPtr cancel);
-        [DllImport(Library)] internal static extern IntPtr elk_chat_completions_stream(IntPtr client, byte[] text, UIntPtr len, IntPtr cancel);
-        [DllImport(Library)] internal static extern int elk_stream_next(IntPtr stream, int wait);
-        [DllImport(Library)] internal static extern IntPtr elk_stream_text(IntPtr stream, out UIntPtr len);
-        [DllImport(Library)] internal static extern IntPtr elk_stream_json(IntPtr stream, out UIntPtr len);
-        [DllImport(Library)] internal static extern void elk_stream_cancel(IntPtr stream);
-        [DllImport(Library)] internal static extern IntPtr elk_stream_finish(IntPtr stream);
+        [DllImport(Library)] internal static extern IntPtr elk_chat_completions(Handle client, byte[] text, UIntPtr len, Handle cancel);
+        [DllImport(Library)] internal static extern IntPtr elk_get(Handle client, byte[] path, Handle cancel);
+        [DllImport(Library)] internal static extern IntPtr elk_chat_completions_stream(Handle client, byte[] text, UIntPtr len, Handle cancel);
+        [DllImport(Library)] internal static extern int elk_stream_next(Handle stream, int wait);
+        [DllImport(Library)] internal static extern IntPtr elk_stream_text(Handle stream, out UIntPtr len);
+        [DllImport(Library)] internal static extern IntPtr elk_stream_json(Handle stream, out UIntPtr len);
+        [DllImport(Library)] internal static extern void elk_stream_cancel(Handle stream);
+        [DllImport(Library)] internal static extern IntPtr elk_stream_finish(Handle stream);
         [DllImport(Library)] internal static extern void elk_stream_free(IntPtr stream);
         [DllImport(Library)] internal static extern IntPtr elk_cancel_new();
-        [DllImport(Library)] internal static extern void elk_cancel_signal(IntPtr cancel);
+        [DllImport(Library)] internal static extern void elk_cancel_signal(Handle cancel);
         [DllImport(Library)] internal static extern void elk_cancel_free(IntPtr cancel);
-        [DllImport(Library)] internal static extern int elk_result_status(IntPtr result);
-        [DllImport(Library)] internal static extern IntPtr elk_result_message(IntPtr result);
-        [DllImport(Library)] internal static extern IntPtr elk_result_verdict(IntPtr result);
-        [DllImport(Library)] internal static extern IntPtr elk_result_text(IntPtr result, out UIntPtr len);
-        [DllImport(Library)] internal static extern IntPtr elk_result_json(IntPtr result, out UIntPtr len);
-        [DllImport(Library)] internal static extern IntPtr elk_result_get(IntPtr result, byte[] pointer, out UIntPtr len);
-        [DllImport(Library)] internal static extern long elk_result_int(IntPtr result, byte[] pointer, long fallback);
-        [DllImport(Library)] internal static extern UIntPtr elk_result_count(IntPtr result, byte[] pointer);
-        [DllImport(Library)] internal static extern IntPtr elk_result_type(IntPtr result, byte[] pointer);
-        [DllImport(Library)] internal static extern IntPtr elk_result_header(IntPtr result, byte[] name);
-        [DllImport(Library)] internal static extern UIntPtr elk_result_image_count(IntPtr result);
-        [DllImport(Library)] internal static extern IntPtr elk_result_image_bytes(IntPtr result, UIntPtr i, out UIntPtr len);
-        [DllImport(Library)] internal static extern IntPtr elk_result_image_media_type(IntPtr result, UIntPtr i);
-        [DllImport(Library)] internal static extern IntPtr elk_result_image_url(IntPtr result, UIntPtr i);
-        [DllImport(Library)] internal static extern int elk_result_image_save(IntPtr result, UIntPtr i, byte[] path);
+        [DllImport(Library)] internal static extern int elk_result_status(Handle result);
+        [DllImport(Library)] internal static extern IntPtr elk_result_message(Handle result);
+        [DllImport(Library)] internal static extern IntPtr elk_result_verdict(Handle result);
+        [DllImport(Library)] internal static extern IntPtr elk_result_text(Handle result, out UIntPtr len);
+        [DllImport(Library)] internal static extern IntPtr elk_result_json(Handle result, out UIntPtr len);
+        [DllImport(Library)] internal static extern IntPtr elk_result_get(Handle result, byte[] pointer, out UIntPtr len);
+        [DllImport(Library)] internal static extern long elk_result_int(Handle result, byte[] pointer, long fallback);
+        [DllImport(Library)] internal static extern UIntPtr elk_result_count(Handle result, byte[] pointer);
+        [DllImport(Library)] internal static extern IntPtr elk_result_type(Handle result, byte[] pointer);
+        [DllImport(Library)] internal static extern IntPtr elk_result_header(Handle result, byte[] name);
+        [DllImport(Library)] internal static extern UIntPtr elk_result_image_count(Handle result);
+        [DllImport(Library)] internal static extern IntPtr elk_result_image_bytes(Handle result, UIntPtr i, out UIntPtr len);
+        [DllImport(Library)] internal static extern IntPtr elk_result_image_media_type(Handle result, UIntPtr i);
+        [DllImport(Library)] internal static extern IntPtr elk_result_image_url(Handle result, UIntPtr i);
+        [DllImport(Library)] internal static extern int elk_result_image_save(Handle result, UIntPtr i, byte[] path);
         [DllImport(Library)] internal static extern void elk_result_free(IntPtr result);
 
         static Native()
@@ -60,31 +61,7 @@ namespace Elkapi
             if (elk_abi_version() != 0) throw new DllNotFoundException("libelkapi has another binary interface than this binding");
         }
 
-        internal delegate IntPtr Sized(out UIntPtr length);
-
-        internal static byte[] Bytes(Sized from)
-        {
-            var pointer = from(out var length);
-            if (pointer == IntPtr.Zero) return null;
-            var bytes = new byte[(int)length];
-            Marshal.Copy(pointer, bytes, 0, bytes.Length);
-            return bytes;
-        }
-
-        internal static string Text(Sized from)
-        {
-            var bytes = Bytes(from);
-            return bytes == null ? null : Encoding.UTF8.GetString(bytes);
-        }
-
-        /// A NUL-terminated text that is lent, copied.
-        internal static string Text(IntPtr pointer) => Text((out UIntPtr length) =>
-        {
-            int end = 0;
-            while (pointer != IntPtr.Zero && Marshal.ReadByte(pointer, end) != 0) end++;
-            length = (UIntPtr)end;
-            return pointer;
-        });
+        internal static UIntPtr Length(byte[] text) => (UIntPtr)(text == null ? 0 : text.Length);
 
         internal static byte[] Name(string text)
         {
@@ -92,12 +69,30 @@ namespace Elkapi
             return Encoding.UTF8.GetBytes(text + "\0");
         }
 
-        internal static UIntPtr Length(byte[] text) => (UIntPtr)(text == null ? 0 : text.Length);
+        /// A NUL-terminated text, copied.
+        internal static string Text(IntPtr lent)
+        {
+            int length = 0;
+            while (lent != IntPtr.Zero && Marshal.ReadByte(lent, length) != 0) length++;
+            return Text(Copy(lent, length));
+        }
+
+        internal static string Text(byte[] utf8) => utf8 == null ? null : Encoding.UTF8.GetString(utf8);
+
+        internal static byte[] Copy(IntPtr lent, int length)
+        {
+            if (lent == IntPtr.Zero) return null;
+            var bytes = new byte[length];
+            Marshal.Copy(lent, bytes, 0, length);
+            return bytes;
+        }
     }
 
     /// Owns one C object: freed by Dispose when nobody uses it, else by its last user.
     sealed class Handle : SafeHandle
     {
+        internal delegate IntPtr Sized(Handle owner, out UIntPtr length);
+
         readonly Action<IntPtr> free;
 
         internal Handle(IntPtr pointer, Action<IntPtr> free) : base(IntPtr.Zero, true)
@@ -114,19 +109,24 @@ namespace Elkapi
             return true;
         }
 
-        internal T Use<T>(Func<IntPtr, T> with)
+        /// Holds it until what C lends is copied.
+        T Held<T>(Func<T> copy)
         {
             bool held = false;
             try
             {
                 DangerousAddRef(ref held); // ObjectDisposedException after Dispose
-                return with(handle);
+                return copy();
             }
             finally
             {
                 if (held) DangerousRelease();
             }
         }
+
+        internal string Word(Func<Handle, IntPtr> lend) => Held(() => Native.Text(lend(this)));
+        internal byte[] Bytes(Sized lend) => Held(() => Native.Copy(lend(this, out var length), (int)length));
+        internal string Text(Sized lend) => Native.Text(Bytes(lend));
     }
 
     public static class Library
@@ -160,21 +160,6 @@ namespace Elkapi
         internal ElkapiException(Answer answer) : base(answer.Message) { Answer = answer; }
     }
 
-    /// A picture. Bytes is null for a remote one, Url for one that came with the answer.
-    public sealed class Image
-    {
-        public string MediaType { get; internal set; }
-        public string Url { get; internal set; }
-        public byte[] Bytes { get; internal set; }
-        internal Func<byte[], int> Saver;
-
-        public void Save(string path)
-        {
-            int status = Saver(Native.Name(path));
-            if (status < 0) throw new IOException($"{path}: {Native.Text(Native.elk_status_name(status))}");
-        }
-    }
-
     /// What a call brought. It never changes; any number of threads may read it.
     public sealed class Answer : IDisposable
     {
@@ -182,41 +167,53 @@ namespace Elkapi
 
         internal Answer(IntPtr result) { this.result = new Handle(result, Native.elk_result_free); }
 
-        internal bool Failed => result.Use(Native.elk_result_status) < 0;
-        internal string Message => result.Use(r => Native.Text(Native.elk_result_message(r)));
-        public string Verdict => result.Use(r => Native.Text(Native.elk_result_verdict(r)));
-        public string Text => result.Use(r => Native.Text((out UIntPtr n) => Native.elk_result_text(r, out n)));
-        public string Json => result.Use(r => Native.Text((out UIntPtr n) => Native.elk_result_json(r, out n)));
+        internal string Message => result.Word(Native.elk_result_message);
+        public string Verdict => result.Word(Native.elk_result_verdict);
+        public string Text => result.Text(Native.elk_result_text);
+        public string Json => result.Text(Native.elk_result_json);
         public string RequestId => Get("/call/request_id");
 
         /// A string's text, anything else as JSON; null for null and for what is not there.
         public string Get(string pointer) =>
-            result.Use(r => Native.Text((out UIntPtr n) => Native.elk_result_get(r, Native.Name(pointer), out n)));
-        public long? Number(string pointer) => Type(pointer) == "number"
-            ? result.Use(r => Native.elk_result_int(r, Native.Name(pointer), 0)) : (long?)null;
-        public int Count(string pointer) => result.Use(r => (int)Native.elk_result_count(r, Native.Name(pointer)));
-        public string Type(string pointer) => result.Use(r => Native.Text(Native.elk_result_type(r, Native.Name(pointer))));
-        public string Header(string name) => result.Use(r => Native.Text(Native.elk_result_header(r, Native.Name(name))));
+            result.Text((Handle r, out UIntPtr length) => Native.elk_result_get(r, Native.Name(pointer), out length));
+        public long? Number(string pointer) =>
+            Type(pointer) == "number" ? Native.elk_result_int(result, Native.Name(pointer), 0) : (long?)null;
+        public int Count(string pointer) => (int)Native.elk_result_count(result, Native.Name(pointer));
+        public string Type(string pointer) => result.Word(r => Native.elk_result_type(r, Native.Name(pointer)));
+        public string Header(string name) => result.Word(r => Native.elk_result_header(r, Native.Name(name)));
 
-        public IReadOnlyList<Image> Images => result.Use(r => Enumerable.Range(0, (int)Native.elk_result_image_count(r))
-            .Select(number => (UIntPtr)number).Select(i => new Image
-            {
-                MediaType = Native.Text(Native.elk_result_image_media_type(r, i)),
-                Url = Native.Text(Native.elk_result_image_url(r, i)),
-                Bytes = Native.Bytes((out UIntPtr n) => Native.elk_result_image_bytes(r, i, out n)),
-                Saver = path => result.Use(again => Native.elk_result_image_save(again, i, path)),
-            }).ToList());
+        public IReadOnlyList<Image> Images =>
+            Enumerable.Range(0, (int)Native.elk_result_image_count(result)).Select(i => new Image(result, (UIntPtr)i)).ToList();
 
         public void Dispose() => result.Dispose();
 
         /// The answer, or the exception that it is.
         internal Answer Checked(CancellationToken cancel)
         {
-            if (!Failed) return this;
+            if (Native.elk_result_status(result) >= 0) return this;
             var error = new ElkapiException(this);
             if (error.Kind == "cancelled" && cancel.IsCancellationRequested)
                 throw new OperationCanceledException(error.Message, error, cancel);
             throw error;
+        }
+    }
+
+    /// A picture of an answer. Bytes is null for a remote one, Url for one that came with the answer.
+    public sealed class Image
+    {
+        readonly Handle result;
+        readonly UIntPtr number;
+
+        internal Image(Handle result, UIntPtr number) { this.result = result; this.number = number; }
+
+        public string MediaType => result.Word(r => Native.elk_result_image_media_type(r, number));
+        public string Url => result.Word(r => Native.elk_result_image_url(r, number));
+        public byte[] Bytes => result.Bytes((Handle r, out UIntPtr length) => Native.elk_result_image_bytes(r, number, out length));
+
+        public void Save(string path)
+        {
+            int status = Native.elk_result_image_save(result, number, Native.Name(path));
+            if (status < 0) throw new IOException($"{path}: {Native.Text(Native.elk_status_name(status))}");
         }
     }
 
@@ -226,11 +223,7 @@ namespace Elkapi
         internal readonly Handle Handle = new Handle(Native.elk_cancel_new(), Native.elk_cancel_free);
         readonly CancellationTokenRegistration registration;
 
-        internal Token(CancellationToken cancel)
-        {
-            var handle = Handle;
-            registration = cancel.Register(() => handle.Use(t => { Native.elk_cancel_signal(t); return 0; }));
-        }
+        internal Token(CancellationToken cancel) { registration = cancel.Register(() => Native.elk_cancel_signal(Handle)); }
 
         public void Dispose()
         {
@@ -267,18 +260,13 @@ namespace Elkapi
         {
             lock (turn)
             {
-                var arrived = default(Chunk);
-                int status = stream.Use(s =>
-                {
-                    int next = Native.elk_stream_next(s, -1);
-                    if (next != 0) return next;
-                    arrived.Text = Native.Text((out UIntPtr n) => Native.elk_stream_text(s, out n));
-                    arrived.Json = Native.Text((out UIntPtr n) => Native.elk_stream_json(s, out n));
-                    return next;
-                });
-                chunk = arrived;
+                chunk = default(Chunk);
+                int status = Native.elk_stream_next(stream, -1);
                 if (status < 0) Finish();
-                return status == 0;
+                if (status != 0) return false;
+                chunk.Text = stream.Text(Native.elk_stream_text);
+                chunk.Json = stream.Text(Native.elk_stream_json);
+                return true;
             }
         }
 
@@ -287,7 +275,7 @@ namespace Elkapi
             bool ended = false;
             try
             {
-                Chunk chunk;
+                Chunk chunk; // mcs cannot declare it in place here
                 while (Next(out chunk)) yield return chunk;
                 ended = true;
             }
@@ -304,14 +292,14 @@ namespace Elkapi
 
         Answer Finish()
         {
-            answer = answer ?? new Answer(stream.Use(Native.elk_stream_finish));
+            answer = answer ?? new Answer(Native.elk_stream_finish(stream));
             return answer.Checked(cancel);
         }
 
         public void Dispose()
         {
             if (stream.IsClosed) return;
-            stream.Use(s => { Native.elk_stream_cancel(s); return 0; });
+            Native.elk_stream_cancel(stream);
             stream.Dispose();
             token.Dispose();
         }
@@ -323,32 +311,28 @@ namespace Elkapi
         readonly Handle client;
 
         /// The options as JSON text; what is absent comes from the environment.
-        public Client(string options = null) : this(New(options)) { }
+        public Client(string options = null) : this(options == null ? null : Encoding.UTF8.GetBytes(options)) { }
 
-        static IntPtr New(string options)
-        {
-            var text = options == null ? null : Encoding.UTF8.GetBytes(options);
-            return Native.elk_client_new(text, Native.Length(text));
-        }
+        Client(byte[] options) : this(Native.elk_client_new(options, Native.Length(options))) { }
 
         Client(IntPtr made)
         {
             client = new Handle(made, Native.elk_client_free);
             // A client that cannot be used answers every call with the reason.
-            if (Native.elk_client_error(made) != IntPtr.Zero) Get("/");
+            if (Native.elk_client_error(client) != IntPtr.Zero) Get("/");
         }
 
         /// A client with other limits, retries or header fields over the same connections.
         public Client With(string changes)
         {
             var text = Encoding.UTF8.GetBytes(changes);
-            return new Client(client.Use(c => Native.elk_client_with(c, text, Native.Length(text))));
+            return new Client(Native.elk_client_with(client, text, Native.Length(text)));
         }
 
         public Answer ChatCompletions(string request, CancellationToken cancel = default(CancellationToken))
         {
             var text = Encoding.UTF8.GetBytes(request);
-            return Call((c, t) => Native.elk_chat_completions(c, text, Native.Length(text), t), cancel);
+            return Call(token => Native.elk_chat_completions(client, text, Native.Length(text), token), cancel);
         }
 
         /// On a thread of its own, because it waits.
@@ -356,13 +340,15 @@ namespace Elkapi
             Task.Factory.StartNew(() => ChatCompletions(request, cancel), cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
         /// The document at a path below the base URL, such as "/models".
-        public Answer Get(string path, CancellationToken cancel = default(CancellationToken)) =>
-            Call((c, t) => Native.elk_get(c, Native.Name(path), t), cancel);
-
-        Answer Call(Func<IntPtr, IntPtr, IntPtr> native, CancellationToken cancel)
+        public Answer Get(string path, CancellationToken cancel = default(CancellationToken))
         {
-            using (var token = new Token(cancel))
-                return new Answer(client.Use(c => token.Handle.Use(t => native(c, t)))).Checked(cancel);
+            var named = Native.Name(path);
+            return Call(token => Native.elk_get(client, named, token), cancel);
+        }
+
+        static Answer Call(Func<Handle, IntPtr> wait, CancellationToken cancel)
+        {
+            using (var token = new Token(cancel)) return new Answer(wait(token.Handle)).Checked(cancel);
         }
 
         /// Waits for the reply's header fields; a refusal comes from the first chunk.
@@ -370,8 +356,8 @@ namespace Elkapi
         {
             var text = Encoding.UTF8.GetBytes(request);
             var token = new Token(cancel);
-            return new Stream(client.Use(c => token.Handle.Use(t =>
-                Native.elk_chat_completions_stream(c, text, Native.Length(text), t))), token, cancel);
+            return new Stream(
+                Native.elk_chat_completions_stream(client, text, Native.Length(text), token.Handle), token, cancel);
         }
 
         public void Dispose() => client.Dispose();

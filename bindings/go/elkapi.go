@@ -6,7 +6,6 @@ package elkapi
 /*
 #cgo pkg-config: elkapi
 #include <elkapi.h>
-#include <stdlib.h>
 */
 import "C"
 
@@ -26,13 +25,13 @@ import (
 // ErrClosed says that something was used after it was closed.
 var ErrClosed = errors.New("elkapi: it is closed")
 
-// handle owns one C object: freed by close when nobody uses it, else by its last user.
+// handle owns one C object: freed by close when nobody uses it, else by its last user; by the collector at the latest.
 type handle struct {
-	lock    sync.Mutex
-	pointer unsafe.Pointer
-	free    func(unsafe.Pointer)
-	users   int
-	closed  bool
+	lock          sync.Mutex
+	pointer       unsafe.Pointer
+	free          func(unsafe.Pointer)
+	users         int
+	closed, freed bool
 }
 
 func newHandle(pointer unsafe.Pointer, free func(unsafe.Pointer)) *handle {
@@ -42,82 +41,69 @@ func newHandle(pointer unsafe.Pointer, free func(unsafe.Pointer)) *handle {
 }
 
 func (h *handle) use(with func(unsafe.Pointer)) error {
-	h.lock.Lock()
-	if h.closed {
-		h.lock.Unlock()
+	defer h.count(-1, false)
+	if closed := h.count(1, false); closed {
 		return ErrClosed
 	}
-	h.users++
-	h.lock.Unlock()
-	defer h.drop(false)
 	with(h.pointer)
 	return nil
 }
 
-func (h *handle) close() { h.drop(true) }
+func (h *handle) close() { h.count(0, true) }
 
-func (h *handle) drop(closing bool) {
+func (h *handle) count(users int, closing bool) (closed bool) {
 	h.lock.Lock()
 	defer h.lock.Unlock()
-	if closing {
-		h.closed = true
-	} else {
-		h.users--
-	}
-	if h.closed && h.users == 0 && h.pointer != nil {
+	h.users += users
+	h.closed = h.closed || closing
+	if h.closed && h.users == 0 && !h.freed {
+		h.freed = true
 		h.free(h.pointer)
-		h.pointer = nil
-		runtime.SetFinalizer(h, nil)
 	}
+	return h.closed
 }
 
-// watched is a token that is signalled when the context ends, until stop is called.
-func watched(ctx context.Context) (token *handle, stop func()) {
-	token = newHandle(unsafe.Pointer(C.elk_cancel_new()), func(p unsafe.Pointer) { C.elk_cancel_free((*C.elk_cancel)(p)) })
-	if ctx.Done() == nil {
-		return token, func() {}
-	}
-	stopped := make(chan struct{})
-	var once sync.Once
-	signal := func() { token.use(func(p unsafe.Pointer) { C.elk_cancel_signal((*C.elk_cancel)(p)) }) }
+// watched is a token that is signalled when the context ends. It is good until release is called, once.
+func watched(ctx context.Context) (token *C.elk_cancel, release func()) {
+	token = C.elk_cancel_new()
 	if ctx.Err() != nil {
-		signal()
+		C.elk_cancel_signal(token)
 	}
+	released := make(chan struct{})
 	go func() {
 		select {
 		case <-ctx.Done():
-			signal()
-		case <-stopped:
+			C.elk_cancel_signal(token)
+			<-released
+		case <-released:
 		}
+		C.elk_cancel_free(token)
 	}()
-	return token, func() { once.Do(func() { close(stopped) }) }
+	return token, func() { close(released) }
 }
 
-// document is a request or configuration as JSON: text is taken as it is, anything else is encoded.
-func document(value any) (*C.char, C.size_t, error) {
-	var text []byte
-	switch known := value.(type) {
+// document is a request or configuration as JSON with a NUL behind it: text is taken as it is, else it is encoded.
+func document(value any) ([]byte, error) {
+	switch text := value.(type) {
 	case string:
-		text = []byte(known)
+		return []byte(text + "\x00"), nil
 	case []byte:
-		text = known
+		return []byte(string(text) + "\x00"), nil
 	case json.RawMessage:
-		text = known
-	default:
-		encoded, err := json.Marshal(value)
-		if err != nil {
-			return nil, 0, err
-		}
-		text = encoded
+		return []byte(string(text) + "\x00"), nil
 	}
-	return (*C.char)(C.CBytes(text)), C.size_t(len(text)), nil
+	text, err := json.Marshal(value)
+	return append(text, 0), err
 }
 
-func name(text string) (*C.char, error) {
-	if strings.IndexByte(text, 0) >= 0 {
-		return nil, errors.New("elkapi: a name may not contain a NUL")
-	}
-	return C.CString(text), nil
+// lend gives C a text that ends with a NUL, for the time of one call, and its length without that.
+func lend(text []byte) (*C.char, C.size_t) {
+	return (*C.char)(unsafe.Pointer(&text[0])), C.size_t(len(text) - 1)
+}
+
+// borrowed copies a text that C has lent; the length is written after the text was asked for.
+func borrowed(lent *C.char, length *C.size_t) string {
+	return string(unsafe.Slice((*byte)(unsafe.Pointer(lent)), int(*length)))
 }
 
 // Version tells the version of the library.
@@ -144,101 +130,88 @@ func newAnswer(result *C.elk_result) *Answer {
 	return &Answer{newHandle(unsafe.Pointer(result), func(p unsafe.Pointer) { C.elk_result_free((*C.elk_result)(p)) })}
 }
 
-// checked gives the answer, or the error that it is.
-func checked(ctx context.Context, a *Answer) (*Answer, error) {
-	var status C.elk_status
-	a.ask(func(r *C.elk_result) { status = C.elk_result_status(r) })
-	if status >= 0 {
+// checked gives the answer, or the error that it is or that kept it from being made.
+func (a *Answer) checked(ctx context.Context, err error) (*Answer, error) {
+	if err != nil {
+		return nil, err
+	}
+	if ask(a, "", func(r *C.elk_result, _ *C.char) bool { return C.elk_result_status(r) >= 0 }) {
 		return a, nil
 	}
-	err := &Error{Kind: a.Get("/error/kind"), Code: a.Get("/error/code"), RequestID: a.Get("/error/request_id"),
-		Billed: a.Get("/error/billed"), Status: int(a.Int("/error/status", 0)),
-		Retryable:  a.Int("/error/retryable", 0) == 1,
-		RetryAfter: time.Duration(a.Int("/error/retry_after_ms", 0)) * time.Millisecond, Answer: a}
-	a.ask(func(r *C.elk_result) { err.Message = C.GoString(C.elk_result_message(r)) })
-	if err.Kind == "cancelled" {
-		err.cause = ctx.Err()
+	failed := &Error{Kind: a.Get("/error/kind"), Code: a.Get("/error/code"), RequestID: a.Get("/error/request_id"),
+		Message:   ask(a, "", func(r *C.elk_result, _ *C.char) string { return C.GoString(C.elk_result_message(r)) }),
+		Retryable: a.Int("/error/retryable", 0) == 1, Billed: a.Get("/error/billed"), Answer: a,
+		Status:     int(a.Int("/error/status", 0)),
+		RetryAfter: time.Duration(a.Int("/error/retry_after_ms", 0)) * time.Millisecond}
+	if failed.Kind == "cancelled" {
+		failed.cause = ctx.Err()
 	}
-	return nil, err
+	return nil, failed
 }
 
-func (a *Answer) ask(with func(*C.elk_result)) {
-	if a.result.use(func(p unsafe.Pointer) { with((*C.elk_result)(p)) }) != nil {
+// ask reads the result, by a name where C wants one; a name with a NUL inside names nothing.
+func ask[T any](a *Answer, name string, read func(*C.elk_result, *C.char) T) (found T) {
+	if strings.IndexByte(name, 0) >= 0 {
+		return
+	}
+	text, _ := lend([]byte(name + "\x00"))
+	if a.result.use(func(p unsafe.Pointer) { found = read((*C.elk_result)(p), text) }) != nil {
 		panic(ErrClosed)
 	}
-}
-
-func (a *Answer) sized(from func(*C.elk_result, *C.size_t) *C.char) (text string, there bool) {
-	a.ask(func(r *C.elk_result) {
-		var length C.size_t
-		if found := from(r, &length); found != nil {
-			text, there = string(unsafe.Slice((*byte)(unsafe.Pointer(found)), int(length))), true
-		}
-	})
 	return
-}
-
-func (a *Answer) named(text string, with func(*C.elk_result, *C.char)) {
-	if named, err := name(text); err == nil {
-		defer C.free(unsafe.Pointer(named))
-		a.ask(func(r *C.elk_result) { with(r, named) })
-	}
 }
 
 // Text is the answer's text; of a stream that failed, what had arrived.
 func (a *Answer) Text() string {
-	text, _ := a.sized(func(r *C.elk_result, n *C.size_t) *C.char { return C.elk_result_text(r, n) })
-	return text
+	var n C.size_t
+	return ask(a, "", func(r *C.elk_result, _ *C.char) string { return borrowed(C.elk_result_text(r, &n), &n) })
 }
 
 // JSON is the answer document, byte for byte as it came.
 func (a *Answer) JSON() string {
-	text, _ := a.sized(func(r *C.elk_result, n *C.size_t) *C.char { return C.elk_result_json(r, n) })
-	return text
+	var n C.size_t
+	return ask(a, "", func(r *C.elk_result, _ *C.char) string { return borrowed(C.elk_result_json(r, &n), &n) })
 }
 
 // Verdict tells how the answer ended: complete, length, filtered, tool_calls, truncated, ...
-func (a *Answer) Verdict() (word string) {
-	a.ask(func(r *C.elk_result) { word = C.GoString(C.elk_result_verdict(r)) })
-	return
+func (a *Answer) Verdict() string {
+	return ask(a, "", func(r *C.elk_result, _ *C.char) string { return C.GoString(C.elk_result_verdict(r)) })
 }
 
 // RequestID is the gateway's id of the request.
 func (a *Answer) RequestID() string { return a.Get("/call/request_id") }
 
-// Lookup gives a string's text, anything else as JSON; false for null and for what is not there.
-func (a *Answer) Lookup(pointer string) (text string, there bool) {
-	a.named(pointer, func(r *C.elk_result, p *C.char) {
-		text, there = a.sized(func(r *C.elk_result, n *C.size_t) *C.char { return C.elk_result_get(r, p, n) })
-	})
-	return
+// Get gives a string's text, anything else as JSON; "" for null and for what is not there.
+func (a *Answer) Get(pointer string) string {
+	var n C.size_t
+	return ask(a, pointer, func(r *C.elk_result, p *C.char) string { return borrowed(C.elk_result_get(r, p, &n), &n) })
 }
 
-// Get is Lookup with "" for what is not there.
-func (a *Answer) Get(pointer string) string { text, _ := a.Lookup(pointer); return text }
+// Lookup is Get that also tells whether there is something, and not null.
+func (a *Answer) Lookup(pointer string) (text string, there bool) {
+	kind := a.Type(pointer)
+	return a.Get(pointer), kind != "" && kind != "null"
+}
 
 // Int gives a number, or the fallback.
-func (a *Answer) Int(pointer string, fallback int64) (number int64) {
-	a.named(pointer, func(r *C.elk_result, p *C.char) { number = int64(C.elk_result_int(r, p, C.int64_t(fallback))) })
-	return
+func (a *Answer) Int(pointer string, fallback int64) int64 {
+	other := C.int64_t(fallback)
+	return int64(ask(a, pointer, func(r *C.elk_result, p *C.char) C.int64_t { return C.elk_result_int(r, p, other) }))
 }
 
 // Count counts the elements of an array or the members of an object.
-func (a *Answer) Count(pointer string) (count int) {
-	a.named(pointer, func(r *C.elk_result, p *C.char) { count = int(C.elk_result_count(r, p)) })
-	return
+func (a *Answer) Count(pointer string) int {
+	return int(ask(a, pointer, func(r *C.elk_result, p *C.char) C.size_t { return C.elk_result_count(r, p) }))
 }
 
 // Type is "null", "boolean", "number", "string", "array", "object", or "" for what is not there.
-func (a *Answer) Type(pointer string) (kind string) {
-	a.named(pointer, func(r *C.elk_result, p *C.char) { kind = C.GoString(C.elk_result_type(r, p)) })
-	return
+func (a *Answer) Type(pointer string) string {
+	return ask(a, pointer, func(r *C.elk_result, p *C.char) string { return C.GoString(C.elk_result_type(r, p)) })
 }
 
 // Header gives a header field of the reply, or "".
-func (a *Answer) Header(field string) (value string) {
-	a.named(field, func(r *C.elk_result, n *C.char) { value = C.GoString(C.elk_result_header(r, n)) })
-	return
+func (a *Answer) Header(field string) string {
+	return ask(a, field, func(r *C.elk_result, n *C.char) string { return C.GoString(C.elk_result_header(r, n)) })
 }
 
 // Close frees the answer at once.
@@ -253,26 +226,27 @@ type Image struct {
 }
 
 // Images gives the pictures, decoded.
-func (a *Answer) Images() (images []Image) {
-	a.ask(func(r *C.elk_result) {
+func (a *Answer) Images() []Image {
+	return ask(a, "", func(r *C.elk_result, _ *C.char) (images []Image) {
 		for i := C.size_t(0); i < C.elk_result_image_count(r); i++ {
 			image := Image{MediaType: C.GoString(C.elk_result_image_media_type(r, i)),
 				URL: C.GoString(C.elk_result_image_url(r, i)), answer: a, number: i}
 			var length C.size_t
 			if bytes := C.elk_result_image_bytes(r, i, &length); bytes != nil {
-				image.Bytes = append([]byte{}, unsafe.Slice((*byte)(bytes), int(length))...)
+				image.Bytes = C.GoBytes(unsafe.Pointer(bytes), C.int(length))
 			}
 			images = append(images, image)
 		}
+		return
 	})
-	return
 }
 
 // Save writes the picture to a file.
 func (i Image) Save(path string) error {
-	status := C.elk_status(C.ELK_E_INVALID_ARGUMENT)
-	i.answer.named(path, func(r *C.elk_result, p *C.char) { status = C.elk_result_image_save(r, i.number, p) })
-	if status != C.ELK_OK {
+	status := ask(i.answer, path, func(r *C.elk_result, p *C.char) C.elk_status {
+		return C.elk_result_image_save(r, i.number, p)
+	})
+	if status < 0 {
 		return fmt.Errorf("elkapi: picture to %s: %s", path, C.GoString(C.elk_status_name(status)))
 	}
 	return nil
@@ -283,78 +257,69 @@ type Client struct{ client *handle }
 
 // New makes a client; options are JSON text or what becomes JSON, nil for the environment alone.
 func New(options any) (*Client, error) {
-	var text *C.char
-	var length C.size_t
-	if options != nil {
-		var err error
-		if text, length, err = document(options); err != nil {
-			return nil, err
-		}
-		defer C.free(unsafe.Pointer(text))
+	if options == nil {
+		return newClient(C.elk_client_new(nil, 0))
 	}
-	return checkedClient(C.elk_client_new(text, length))
-}
-
-func checkedClient(made *C.elk_client) (*Client, error) {
-	c := &Client{newHandle(unsafe.Pointer(made), func(p unsafe.Pointer) { C.elk_client_free((*C.elk_client)(p)) })}
-	if C.elk_client_error(made) != nil {
-		// A client that cannot be used answers every call with the reason.
-		_, err := c.Get(context.Background(), "/")
+	text, err := document(options)
+	if err != nil {
 		return nil, err
 	}
-	return c, nil
+	return newClient(C.elk_client_new(lend(text)))
+}
+
+func newClient(made *C.elk_client) (*Client, error) {
+	c := &Client{newHandle(unsafe.Pointer(made), func(p unsafe.Pointer) { C.elk_client_free((*C.elk_client)(p)) })}
+	if C.elk_client_error(made) == nil {
+		return c, nil
+	}
+	// A client that cannot be used answers every call with the reason.
+	_, err := c.Get(context.Background(), "/")
+	return nil, err
 }
 
 // With makes a client with other limits, retries or header fields over the same connections.
 func (c *Client) With(changes any) (*Client, error) {
-	text, length, err := document(changes)
+	var made *C.elk_client
+	err := c.send(changes, func(client *C.elk_client, text *C.char, length C.size_t) {
+		made = C.elk_client_with(client, text, length)
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer C.free(unsafe.Pointer(text))
-	var made *C.elk_client
-	if err := c.client.use(func(p unsafe.Pointer) { made = C.elk_client_with((*C.elk_client)(p), text, length) }); err != nil {
-		return nil, err
-	}
-	return checkedClient(made)
+	return newClient(made)
 }
 
 // ChatCompletions sends a request and waits for the whole answer.
-func (c *Client) ChatCompletions(ctx context.Context, request any) (*Answer, error) {
-	text, length, err := document(request)
-	if err != nil {
-		return nil, err
-	}
-	defer C.free(unsafe.Pointer(text))
-	return c.call(ctx, func(client *C.elk_client, token *C.elk_cancel) *C.elk_result {
-		return C.elk_chat_completions(client, text, length, token)
+func (c *Client) ChatCompletions(ctx context.Context, request any) (answer *Answer, err error) {
+	token, release := watched(ctx)
+	defer release()
+	err = c.send(request, func(client *C.elk_client, text *C.char, length C.size_t) {
+		answer = newAnswer(C.elk_chat_completions(client, text, length, token))
 	})
+	return answer.checked(ctx, err)
 }
 
 // Get asks for the document at a path below the base URL, such as "/models".
-func (c *Client) Get(ctx context.Context, path string) (*Answer, error) {
-	named, err := name(path)
-	if err != nil {
-		return nil, err
+func (c *Client) Get(ctx context.Context, path string) (answer *Answer, err error) {
+	if strings.IndexByte(path, 0) >= 0 {
+		return nil, errors.New("elkapi: a path may not contain a NUL")
 	}
-	defer C.free(unsafe.Pointer(named))
-	return c.call(ctx, func(client *C.elk_client, token *C.elk_cancel) *C.elk_result {
-		return C.elk_get(client, named, token)
+	token, release := watched(ctx)
+	defer release()
+	err = c.send(path, func(client *C.elk_client, text *C.char, _ C.size_t) {
+		answer = newAnswer(C.elk_get(client, text, token))
 	})
+	return answer.checked(ctx, err)
 }
 
-func (c *Client) call(ctx context.Context, native func(*C.elk_client, *C.elk_cancel) *C.elk_result) (*Answer, error) {
-	token, stop := watched(ctx)
-	defer stop()
-	defer token.close()
-	var answer *Answer
-	err := c.client.use(func(client unsafe.Pointer) {
-		token.use(func(t unsafe.Pointer) { answer = newAnswer(native((*C.elk_client)(client), (*C.elk_cancel)(t))) })
-	})
+// send lends C the client and a document.
+func (c *Client) send(value any, native func(*C.elk_client, *C.char, C.size_t)) error {
+	document, err := document(value)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return checked(ctx, answer)
+	text, length := lend(document)
+	return c.client.use(func(client unsafe.Pointer) { native((*C.elk_client)(client), text, length) })
 }
 
 // Close frees the client at once, or when the last call that runs has ended.
@@ -365,85 +330,67 @@ type Chunk struct{ Text, JSON string }
 
 // Stream is an answer while it is written. The context of Stream stops it for as long as it lives.
 type Stream struct {
-	stream, token *handle
-	stop          func()
-	ctx           context.Context
-	turn          sync.Mutex
-	answer        *Answer
+	stream *handle
+	ctx    context.Context
+	turn   sync.Mutex
+	answer *Answer
 }
 
 // Stream opens a stream; it waits for the reply's header fields. A refusal comes from Recv.
 func (c *Client) Stream(ctx context.Context, request any) (*Stream, error) {
-	text, length, err := document(request)
-	if err != nil {
-		return nil, err
-	}
-	defer C.free(unsafe.Pointer(text))
 	s := &Stream{ctx: ctx}
-	s.token, s.stop = watched(ctx)
-	err = c.client.use(func(client unsafe.Pointer) {
-		s.token.use(func(t unsafe.Pointer) {
-			opened := C.elk_chat_completions_stream((*C.elk_client)(client), text, length, (*C.elk_cancel)(t))
-			s.stream = newHandle(unsafe.Pointer(opened), func(p unsafe.Pointer) { C.elk_stream_free((*C.elk_stream)(p)) })
+	token, release := watched(ctx)
+	err := c.send(request, func(client *C.elk_client, text *C.char, length C.size_t) {
+		opened := C.elk_chat_completions_stream(client, text, length, token)
+		s.stream = newHandle(unsafe.Pointer(opened), func(p unsafe.Pointer) {
+			C.elk_stream_free((*C.elk_stream)(p))
+			release()
 		})
 	})
 	if err != nil {
-		s.stop()
+		release()
 		return nil, err
 	}
-	runtime.SetFinalizer(s, (*Stream).Close)
 	return s, nil
+}
+
+// use lends C the stream, by one goroutine at a time.
+func (s *Stream) use(with func(*C.elk_stream)) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	return s.stream.use(func(p unsafe.Pointer) { with((*C.elk_stream)(p)) })
 }
 
 // Recv waits for the next chunk; io.EOF is the good end.
 func (s *Stream) Recv() (chunk Chunk, err error) {
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	status := C.elk_status(C.ELK_DONE)
-	closed := s.stream.use(func(p unsafe.Pointer) {
-		stream := (*C.elk_stream)(p)
+	var status C.elk_status
+	err = s.use(func(stream *C.elk_stream) {
+		var n C.size_t
 		if status = C.elk_stream_next(stream, -1); status == C.ELK_OK {
-			var length C.size_t
-			text := C.elk_stream_text(stream, &length)
-			chunk.Text = string(unsafe.Slice((*byte)(unsafe.Pointer(text)), int(length)))
-			json := C.elk_stream_json(stream, &length)
-			chunk.JSON = string(unsafe.Slice((*byte)(unsafe.Pointer(json)), int(length)))
+			chunk.Text = borrowed(C.elk_stream_text(stream, &n), &n)
+			chunk.JSON = borrowed(C.elk_stream_json(stream, &n), &n)
 		}
 	})
-	switch {
-	case closed != nil:
-		return chunk, closed
-	case status == C.ELK_OK:
-		return chunk, nil
-	case status == C.ELK_DONE:
-		return chunk, io.EOF
+	if status == C.ELK_DONE {
+		err = io.EOF
+	} else if status < 0 {
+		_, err = s.Answer()
 	}
-	_, err = s.finish()
-	return chunk, err
+	return
 }
 
 // Answer reads on to the end and gives the whole answer.
 func (s *Stream) Answer() (*Answer, error) {
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	return s.finish()
-}
-
-func (s *Stream) finish() (*Answer, error) {
-	if s.answer == nil {
-		err := s.stream.use(func(p unsafe.Pointer) { s.answer = newAnswer(C.elk_stream_finish((*C.elk_stream)(p))) })
-		if err != nil {
-			return nil, err
+	err := s.use(func(stream *C.elk_stream) {
+		if s.answer == nil {
+			s.answer = newAnswer(C.elk_stream_finish(stream))
 		}
-	}
-	return checked(s.ctx, s.answer)
+	})
+	return s.answer.checked(s.ctx, err)
 }
 
 // Close stops the stream, from any goroutine, and frees it.
 func (s *Stream) Close() {
-	runtime.SetFinalizer(s, nil)
-	s.stop()
 	s.stream.use(func(p unsafe.Pointer) { C.elk_stream_cancel((*C.elk_stream)(p)) })
 	s.stream.close()
-	s.token.close()
 }

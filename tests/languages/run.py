@@ -71,7 +71,10 @@ LANGUAGES = [
         "go",
         ("go", "cc", "pkg-config"),
         ["./runner"],
-        [["sh", "-c", f"cd '{binding('go')}' && go vet ./... && go build -o '{BUILD}/go/runner' ./test"]],
+        [
+            ["sh", "-euc", f"cd '{binding('go')}'; test -z \"$(gofmt -l .)\"; go vet ./..."],
+            ["sh", "-euc", f"cd '{binding('go')}'; go build -o '{BUILD}/go/runner' ./test"],
+        ],
     ),
     Language(
         "node",

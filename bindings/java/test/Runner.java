@@ -68,11 +68,11 @@ final class Runner {
     }
 
     static Facts failure(ElkapiException error) {
-        return facts().and("kind", error.kind).and("status", error.status == 0 ? null : error.status)
-            .and("request_id", error.requestId).and("retryable", error.retryable).and("billed", error.billed)
-            .and("message", error.getMessage()).and("partial", error.answer.text())
-            .and("verdict", error.answer.verdict())
-            .and("retry_after_ms", error.retryAfter == null ? null : error.retryAfter.toMillis());
+        return facts().and("kind", error.kind()).and("status", error.status() == 0 ? null : error.status())
+            .and("request_id", error.requestId()).and("retryable", error.retryable()).and("billed", error.billed())
+            .and("message", error.getMessage()).and("partial", error.answer().text())
+            .and("verdict", error.answer().verdict())
+            .and("retry_after_ms", error.retryAfter() == null ? null : error.retryAfter().toMillis());
     }
 
     static void read(Client client, String request, int limit, Facts told, boolean first) {
@@ -80,11 +80,11 @@ final class Runner {
         told.and("chunks", 0).and("text", "");
         try (Stream stream = client.stream(request)) {
             for (Stream.Chunk chunk : stream) {
-                told.and("chunks", ++chunks).and("text", told.get("text") + chunk.text);
-                told.and("json", chunk.json.startsWith("{") && chunk.json.contains("\"choices\":["));
-                if (first && !chunk.text.isEmpty()) {
+                told.and("chunks", ++chunks).and("text", told.get("text") + chunk.text());
+                told.and("json", chunk.json().startsWith("{") && chunk.json().contains("\"choices\":["));
+                if (first && !chunk.text().isEmpty()) {
                     first = false;
-                    tell(facts().and("first", chunk.text));
+                    tell(facts().and("first", chunk.text()));
                 }
                 if (chunks == limit) return;
             }
@@ -103,7 +103,7 @@ final class Runner {
             boolean begun = false;
             try (Stream stream = client.stream(request)) {
                 for (Stream.Chunk chunk : stream) {
-                    if (begun || chunk.text.isEmpty()) continue;
+                    if (begun || chunk.text().isEmpty()) continue;
                     begun = true;
                     tell(facts().and("begun", true));
                 }
@@ -175,7 +175,7 @@ final class Runner {
                 ElkapiException error = stopped(open(config), request, argument);
                 // interrupted() also takes the flag away.
                 boolean flag = Thread.interrupted();
-                tell(facts().and("interrupted", flag && error != null && error.kind.equals("cancelled")));
+                tell(facts().and("interrupted", flag && error != null && error.kind().equals("cancelled")));
                 return facts().and("after", after(good));
             }
             case "concurrent": {
@@ -188,8 +188,8 @@ final class Runner {
             case "picture": {
                 List<Answer.Image> images = open(config).chatCompletions(request).images();
                 images.get(0).save(Path.of(argument));
-                return facts().and("images", images.size()).and("media_type", images.get(0).mediaType)
-                    .and("bytes", images.get(0).bytes.length);
+                return facts().and("images", images.size()).and("media_type", images.get(0).mediaType())
+                    .and("bytes", images.get(0).bytes().length);
             }
             case "forget":
                 for (int i = 0; i < number; i++) open(config).chatCompletions(request);

@@ -1,10 +1,12 @@
 package com.elkapi;
 
 import static com.elkapi.Native.C;
+import static com.elkapi.Native.NUL;
+import static java.nio.charset.StandardCharsets.UTF_8;
 
 import com.sun.jna.Pointer;
 import java.util.concurrent.CompletableFuture;
-import java.util.function.BiFunction;
+import java.util.function.Function;
 
 /**
  * A client of one gateway with one key; any number of threads may use it. Thread.interrupt stops a call at once, in
@@ -14,97 +16,54 @@ public final class Client implements AutoCloseable {
     private final Handle client;
 
     /** From the environment: ELKAPI_API_KEY. */
-    public Client() {
-        this(C.elk_client_new(null, 0));
-    }
+    public Client() { this(C.elk_client_new(null, 0)); }
 
     /** From options as JSON text; what is absent comes from the environment. */
-    public Client(String options) {
-        this(C.elk_client_new(Native.utf8(options), Native.utf8(options).length));
-    }
+    public Client(String options) { this(C.elk_client_new(options, NUL)); }
 
     private Client(Pointer made) {
         client = new Handle(made, C::elk_client_free);
         // A client that cannot be used answers every call with the reason.
-        if (C.elk_client_error(made) != null) get("/");
+        if (C.elk_client_error(client) != null) get("/");
     }
 
-    public static String version() {
-        return Native.text(C.elk_version());
-    }
+    public static String version() { return C.elk_version(); }
 
     /** A text as a JSON string, quotes included, to stand in a request. */
     public static String quote(String text) {
-        byte[] bytes = Native.utf8(text);
-        byte[] quoted = new byte[(int) C.elk_json_quote(null, 0, bytes, bytes.length) + 1];
-        C.elk_json_quote(quoted, quoted.length, bytes, bytes.length);
-        return new String(quoted, 0, quoted.length - 1, java.nio.charset.StandardCharsets.UTF_8);
+        byte[] given = text.getBytes(UTF_8);
+        byte[] quoted = new byte[(int) C.elk_json_quote(null, 0, given, given.length) + 1];
+        C.elk_json_quote(quoted, quoted.length, given, given.length);
+        return new String(quoted, 0, quoted.length - 1, UTF_8);
     }
 
     /** A client with other limits, retries or header fields over the same connections. */
-    public Client with(String changes) {
-        byte[] text = Native.utf8(changes);
-        Pointer made = client.use(c -> C.elk_client_with(c, text, text.length));
-        return new Client(made);
-    }
+    public Client with(String changes) { return new Client(C.elk_client_with(client, changes, NUL)); }
 
     public Answer chatCompletions(String request) {
-        byte[] text = Native.utf8(request);
-        return call((c, token) -> C.elk_chat_completions(c, text, text.length, token));
-    }
-
-    /** The document at a path below the base URL, such as /models. */
-    public Answer get(String path) {
-        byte[] named = Native.name(path);
-        return call((c, token) -> C.elk_get(c, named, token));
-    }
-
-    /** Waits for the reply's header fields; a refusal comes from the first chunk. */
-    public Stream stream(String request) {
-        byte[] text = Native.utf8(request);
-        Handle token = token();
-        return Native.interruptibly(() -> signal(token), () -> new Stream(
-            with(token, (c, t) -> C.elk_chat_completions_stream(c, text, text.length, t))));
+        return call(token -> new Answer(C.elk_chat_completions(client, request, NUL, token))).await().checked();
     }
 
     /** On another thread; cancelling the future stops the call. */
     public CompletableFuture<Answer> chatCompletionsAsync(String request) {
-        byte[] text = Native.utf8(request);
-        Handle token = token();
-        CompletableFuture<Answer> future = new CompletableFuture<>();
-        future.whenComplete((answer, error) -> {
-            if (future.isCancelled()) signal(token);
-        });
-        Native.WAITING.execute(() -> {
-            try {
-                future.complete(new Answer(
-                    with(token, (c, t) -> C.elk_chat_completions(c, text, text.length, t))).checked());
-            } catch (Throwable failed) {
-                future.completeExceptionally(failed);
-            }
-        });
-        return future;
+        return call(token -> new Answer(C.elk_chat_completions(client, request, NUL, token)).checked()).start();
+    }
+
+    /** The document at a path below the base URL, such as /models. */
+    public Answer get(String path) {
+        return call(token -> new Answer(C.elk_get(client, path, token))).await().checked();
+    }
+
+    /** Waits for the reply's header fields; a refusal comes from the first chunk. */
+    public Stream stream(String request) {
+        return call(token -> new Stream(C.elk_chat_completions_stream(client, request, NUL, token))).await();
+    }
+
+    private static <T> Call<T> call(Function<Handle, T> wait) {
+        Handle token = new Handle(C.elk_cancel_new(), C::elk_cancel_free);
+        return new Call<>(() -> wait.apply(token), () -> C.elk_cancel_signal(token));
     }
 
     @Override
-    public void close() {
-        client.close();
-    }
-
-    private Answer call(BiFunction<Pointer, Pointer, Pointer> call) {
-        Handle token = token();
-        return Native.interruptibly(() -> signal(token), () -> new Answer(with(token, call))).checked();
-    }
-
-    private Pointer with(Handle token, BiFunction<Pointer, Pointer, Pointer> call) {
-        return client.use(c -> token.use(t -> call.apply(c, t)));
-    }
-
-    private static Handle token() {
-        return new Handle(C.elk_cancel_new(), C::elk_cancel_free);
-    }
-
-    private static void signal(Handle token) {
-        token.run(C::elk_cancel_signal);
-    }
+    public void close() { client.close(); }
 }

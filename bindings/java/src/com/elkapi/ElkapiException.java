@@ -1,29 +1,28 @@
 package com.elkapi;
 
-/** A failed call with its facts; what had arrived is in {@link #answer}. */
+import java.time.Duration;
+
+/** A failed call with its facts. */
 public final class ElkapiException extends RuntimeException {
-    public final transient Answer answer;
-    public final String kind;
-    /** 0 where no reply came. */
-    public final int status;
-    public final String code;
-    public final String requestId;
-    public final boolean retryable;
-    /** no, maybe or yes. */
-    public final String billed;
-    /** The pause that the server asked for, or null. */
-    public final java.time.Duration retryAfter;
+    private final transient Answer answer;
 
     ElkapiException(Answer answer) {
-        super(answer.message());
+        super(Native.C.elk_result_message(answer.result));
         this.answer = answer;
-        kind = answer.get("/error/kind");
-        status = (int) answer.number("/error/status").orElse(0);
-        code = answer.get("/error/code");
-        requestId = answer.get("/error/request_id");
-        retryable = "true".equals(answer.get("/error/retryable"));
-        billed = answer.get("/error/billed");
-        java.util.OptionalLong wait = answer.number("/error/retry_after_ms");
-        retryAfter = wait.isPresent() ? java.time.Duration.ofMillis(wait.getAsLong()) : null;
+    }
+
+    /** What had arrived. */
+    public Answer answer() { return answer; }
+    public String kind() { return answer.get("/error/kind"); }
+    /** 0 where no reply came. */
+    public int status() { return (int) answer.number("/error/status").orElse(0); }
+    public String code() { return answer.get("/error/code"); }
+    public String requestId() { return answer.get("/error/request_id"); }
+    public boolean retryable() { return "true".equals(answer.get("/error/retryable")); }
+    /** no, maybe or yes. */
+    public String billed() { return answer.get("/error/billed"); }
+    /** The pause that the server asked for, or null. */
+    public Duration retryAfter() {
+        return answer.number("/error/retry_after_ms").stream().mapToObj(Duration::ofMillis).findFirst().orElse(null);
     }
 }
