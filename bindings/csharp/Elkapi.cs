@@ -263,10 +263,12 @@ namespace Elkapi
                 chunk = default(Chunk);
                 int status = Native.elk_stream_next(stream, -1);
                 if (status < 0) Finish();
-                if (status != 0) return false;
-                chunk.Text = stream.Text(Native.elk_stream_text);
-                chunk.Json = stream.Text(Native.elk_stream_json);
-                return true;
+                if (status == 0)
+                {
+                    chunk.Text = stream.Text(Native.elk_stream_text);
+                    chunk.Json = stream.Text(Native.elk_stream_json);
+                }
+                return status == 0;
             }
         }
 
@@ -293,13 +295,13 @@ namespace Elkapi
         Answer Finish()
         {
             answer = answer ?? new Answer(Native.elk_stream_finish(stream));
+            token.Dispose(); // a CancellationTokenSource may live long
             return answer.Checked(cancel);
         }
 
         public void Dispose()
         {
-            if (stream.IsClosed) return;
-            Native.elk_stream_cancel(stream);
+            try { Native.elk_stream_cancel(stream); } catch (ObjectDisposedException) { return; }
             stream.Dispose();
             token.Dispose();
         }

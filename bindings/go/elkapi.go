@@ -13,7 +13,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"runtime"
 	"strings"
@@ -140,8 +139,8 @@ func (a *Answer) checked(ctx context.Context, err error) (*Answer, error) {
 	}
 	failed := &Error{Kind: a.Get("/error/kind"), Code: a.Get("/error/code"), RequestID: a.Get("/error/request_id"),
 		Message:   ask(a, "", func(r *C.elk_result, _ *C.char) string { return C.GoString(C.elk_result_message(r)) }),
-		Retryable: a.Int("/error/retryable", 0) == 1, Billed: a.Get("/error/billed"), Answer: a,
-		Status:     int(a.Int("/error/status", 0)),
+		Retryable: a.Int("/error/retryable", 0) == 1, Billed: a.Get("/error/billed"),
+		Status: int(a.Int("/error/status", 0)), Answer: a,
 		RetryAfter: time.Duration(a.Int("/error/retry_after_ms", 0)) * time.Millisecond}
 	if failed.Kind == "cancelled" {
 		failed.cause = ctx.Err()
@@ -247,7 +246,7 @@ func (i Image) Save(path string) error {
 		return C.elk_result_image_save(r, i.number, p)
 	})
 	if status < 0 {
-		return fmt.Errorf("elkapi: picture to %s: %s", path, C.GoString(C.elk_status_name(status)))
+		return errors.New("elkapi: picture to " + path + ": " + C.GoString(C.elk_status_name(status)))
 	}
 	return nil
 }

@@ -227,7 +227,7 @@ function Client:submit(how, request, cancel)
     local status = how(self:opened().queue, request, #request, self.tag, token)
     if status < 0 then
         local kind = text(elk.elk_status_name(status))
-        error(setmetatable({ kind = kind, message = kind, retryable = true, billed = "no" }, Error), 0)
+        error(setmetatable({ kind = kind, message = kind, retryable = kind == "queue_full", billed = "no" }, Error), 0)
     end
     self.calls[self.tag] = call
     return call

@@ -100,8 +100,8 @@ export class ClosedError extends Error {
 
 /** A failed call with its facts; what had arrived is in `answer`. */
 export class ElkapiError extends Error {
-  constructor(answer, options) {
-    super(answer.message, options);
+  constructor(answer) {
+    super(answer.message);
     this.answer = answer;
     this.kind = answer.get("/error/kind");
     this.name = this.kind === "cancelled" ? "AbortError" : "ElkapiError";
@@ -155,7 +155,9 @@ export class Answer {
 /** Gives the answer, or throws the error that it is. */
 function checked(answer, signal) {
   if (!answer.failed) return answer;
-  throw new ElkapiError(answer, signal?.aborted ? { cause: signal.reason } : undefined);
+  const error = new ElkapiError(answer);
+  if (error.kind === "cancelled" && signal?.aborted) error.cause = signal.reason;
+  throw error;
 }
 
 // Queues with calls under way. Two of them wait long on threads of libuv's; where there are more, all take turns.
@@ -169,10 +171,12 @@ class Queue {
   closing = false;
 
   constructor(client) {
-    this.handle = new Handle(c.elk_queue_new(client.pointer, 0, 0), c.elk_queue_free);
+    // However many promises a program waits for, none is refused for their number.
+    this.handle = new Handle(c.elk_queue_new(client.pointer, 0, 2 ** 32 - 1), c.elk_queue_free);
   }
 
   submit(how, request, token, take) {
+    if (this.closing) throw new ClosedError();
     const text = document(request);
     const tag = ++this.tags;
     const status = how(this.handle.pointer, text, text.length, tag, token.pointer);
@@ -182,7 +186,6 @@ class Queue {
       busy.add(this);
       this.#wait();
     }
-    return tag;
   }
 
   #wait() {
@@ -211,20 +214,33 @@ class Queue {
   }
 }
 
-/** A token that the signal stops; `done` lets the signal go. */
+/** A token that the signal stops; `done` lets go of both. */
 function tokenOf(signal) {
   const token = new Handle(c.elk_cancel_new(), c.elk_cancel_free);
   const stop = () => c.elk_cancel_signal(token.pointer);
   if (signal?.aborted) stop();
   signal?.addEventListener("abort", stop);
-  const done = () => signal?.removeEventListener("abort", stop);
+  const done = () => {
+    signal?.removeEventListener("abort", stop);
+    token.close();
+  };
   return { token, stop, done };
+}
+
+/** The answer of a call that is given a token, and which gives a promise of a result. */
+async function answered(signal, call) {
+  const { token, done } = tokenOf(signal);
+  try {
+    return checked(new Answer(await call(token)), signal);
+  } finally {
+    done();
+  }
 }
 
 /** An answer while it is written: an async iterable of chunks, left early by `break` or `cancel`. */
 export class Stream {
   #arrived = [];
-  #wake = null;
+  #waiting = [];
   #result = null;
   #signal;
   #stop;
@@ -233,7 +249,7 @@ export class Stream {
     const { token, stop, done } = tokenOf(signal);
     this.#signal = signal;
     this.#stop = () => this.#result ?? stop();
-    queue.submit(c.elk_queue_submit_stream, request, token, (status, result) => {
+    const take = (status, result) => {
       const answer = new Answer(result);
       if (status === CHUNK) {
         this.#arrived.push({ text: answer.text, json: answer.json });
@@ -241,15 +257,20 @@ export class Stream {
       } else {
         this.#result = answer;
         done();
-        token.close();
       }
-      this.#wake?.();
-    });
+      for (const wake of this.#waiting.splice(0)) wake();
+    };
+    try {
+      queue.submit(c.elk_queue_submit_stream, request, token, take);
+    } catch (refused) {
+      done();
+      throw refused;
+    }
   }
 
   async #next() {
     while (this.#arrived.length === 0 && this.#result === null) {
-      await new Promise((resolve) => (this.#wake = resolve));
+      await new Promise((resolve) => this.#waiting.push(resolve));
     }
     return this.#arrived.shift();
   }
@@ -293,14 +314,10 @@ export class Client {
     return new Client(undefined, c.elk_client_with(this.#client.pointer, text, text.length));
   }
 
-  async chatCompletions(request, { signal } = {}) {
-    const { token, done } = tokenOf(signal);
-    const answer = await new Promise((resolve) => {
-      this.#queue.submit(c.elk_queue_submit, request, token, (_, result) => resolve(new Answer(result)));
-    });
-    done();
-    token.close();
-    return checked(answer, signal);
+  chatCompletions(request, { signal } = {}) {
+    return answered(signal, (token) => new Promise((resolve) => {
+      this.#queue.submit(c.elk_queue_submit, request, token, (_, result) => resolve(result));
+    }));
   }
 
   stream(request, { signal } = {}) {
@@ -308,17 +325,16 @@ export class Client {
   }
 
   /** The document at a path below the base URL, such as "/models". */
-  async get(path, { signal } = {}) {
-    const { token, done } = tokenOf(signal);
-    const client = new Handle(c.elk_client_with(this.#client.pointer, null, 0), c.elk_client_free);
-    const result = await new Promise((resolve, reject) => {
-      const take = (error, result) => (error ? reject(error) : resolve(result));
-      c.elk_get.async(client.pointer, named(path), token.pointer, take);
-    });
-    done();
-    token.close();
-    client.close();
-    return checked(new Answer(result), signal);
+  get(path, { signal } = {}) {
+    return answered(signal, (token) => new Promise((resolve, reject) => {
+      // It holds the connections if the client is closed meanwhile.
+      const client = new Handle(c.elk_client_with(this.#client.pointer, null, 0), c.elk_client_free);
+      c.elk_get.async(client.pointer, named(path), token.pointer, (error, result) => {
+        client.close();
+        if (error) reject(error);
+        else resolve(result);
+      });
+    }));
   }
 
   /** Stops what is under way and frees the client. */

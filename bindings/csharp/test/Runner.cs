@@ -182,12 +182,14 @@ static class Runner
             case "close":
                 var clients = new List<Client> { client };
                 while (clients.Count < number) clients.Add(Open(config));
-                foreach (var one in clients) one.ChatCompletions(request).Dispose();
-                foreach (var one in clients) one.Dispose();
+                var answers = clients.Select(one => one.ChatCompletions(request)).ToList();
+                foreach (var one in answers.Concat(answers)) one.Dispose();
+                foreach (var one in clients.Concat(clients)) one.Dispose();
                 return new Facts
                 {
                     ["made"] = clients.Count,
                     ["refused"] = Caught(() => client.ChatCompletions(request)) is ObjectDisposedException,
+                    ["answer_refused"] = Caught(() => answers[0].Text.ToString()) is ObjectDisposedException,
                 };
         }
         throw new ArgumentException(what);

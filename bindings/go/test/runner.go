@@ -223,14 +223,23 @@ func drive(what, config, request, argument, good string) (told, error) {
 		for len(clients) < number {
 			clients = append(clients, must(open(config)))
 		}
+		var answer *elkapi.Answer
 		for _, one := range clients {
-			must(one.ChatCompletions(background, request)).Close()
+			answer = must(one.ChatCompletions(background, request))
+			answer.Close()
+			answer.Close()
 		}
 		for _, one := range clients {
 			one.Close()
+			one.Close()
 		}
 		_, err := client.ChatCompletions(background, request)
-		return told{"made": len(clients), "refused": errors.Is(err, elkapi.ErrClosed)}, nil
+		refused := func() (panicked any) {
+			defer func() { panicked = recover() }()
+			return answer.Text()
+		}()
+		return told{"made": len(clients), "refused": errors.Is(err, elkapi.ErrClosed),
+			"answer_refused": refused == elkapi.ErrClosed}, nil
 	}
 	panic(what)
 }

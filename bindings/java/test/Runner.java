@@ -133,6 +133,15 @@ final class Runner {
         }
     }
 
+    static boolean refused(Runnable use) {
+        try {
+            use.run();
+            return false;
+        } catch (IllegalStateException closed) {
+            return true;
+        }
+    }
+
     static Facts drive(String what, String config, String request, String argument, String good) throws Exception {
         if (what.equals("version")) return facts().and("version", Client.version());
         int number = argument.matches("\\d+") ? Integer.parseInt(argument) : 0;
@@ -201,15 +210,15 @@ final class Runner {
             case "close": {
                 List<Client> clients = new ArrayList<>();
                 while (clients.size() < number) clients.add(open(config));
-                for (Client one : clients) one.chatCompletions(request).close();
-                for (Client one : clients) one.close();
-                boolean refused = false;
-                try {
-                    clients.get(0).chatCompletions(request);
-                } catch (IllegalStateException closed) {
-                    refused = true;
+                List<Answer> answers = new ArrayList<>();
+                for (Client one : clients) answers.add(one.chatCompletions(request));
+                for (int i = 0; i < 2; i++) {
+                    answers.forEach(Answer::close);
+                    clients.forEach(Client::close);
                 }
-                return facts().and("made", clients.size()).and("refused", refused);
+                return facts().and("made", clients.size())
+                    .and("refused", refused(() -> clients.get(0).chatCompletions(request)))
+                    .and("answer_refused", refused(() -> answers.get(0).text()));
             }
             default:
                 throw new IllegalArgumentException(what);

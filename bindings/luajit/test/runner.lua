@@ -154,10 +154,22 @@ local function drive(what, config, request, argument, good)
     elseif what == "close" then
         local clients = { client }
         for i = 2, number do clients[i] = open(config) end
-        for _, one in ipairs(clients) do one:chat_completions(request):close() end
-        for _, one in ipairs(clients) do one:close() end
-        local fine, wrong = pcall(client.chat_completions, client, request)
-        return { made = #clients, refused = not fine and wrong:find("is closed") ~= nil }
+        local answer
+        for _, one in ipairs(clients) do
+            answer = one:chat_completions(request)
+            answer:close()
+            answer:close()
+        end
+        for _, one in ipairs(clients) do
+            one:close()
+            one:close()
+        end
+        local function refused(what, ...)
+            local fine, wrong = pcall(what, ...)
+            return not fine and wrong:find("is closed") ~= nil
+        end
+        return { made = #clients, refused = refused(client.chat_completions, client, request),
+                 answer_refused = refused(answer.text, answer) }
     end
 end
 

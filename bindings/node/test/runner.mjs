@@ -37,7 +37,8 @@ async function read(client, request, limit, told, first) {
     }
     if (told.chunks === limit) return;
   }
-  const whole = await stream.answer();
+  const [whole, again] = await Promise.all([stream.answer(), stream.answer()]);
+  if (again !== whole) throw new Error("two answers of one stream");
   Object.assign(told, { whole: whole.text, verdict: whole.verdict, tokens: whole.number("/usage/total_tokens") });
 }
 
@@ -111,10 +112,22 @@ async function drive(what, config, request, argument, good) {
       return { made: number };
     case "close": {
       const clients = [client, ...Array.from({ length: number - 1 }, () => open(config))];
-      for (const one of clients) (await one.chatCompletions(request)).close();
-      for (const one of [...clients, client]) one.close(); // again is of no effect
+      const answers = [];
+      for (const one of clients) answers.push(await one.chatCompletions(request));
+      for (const one of [...answers, ...answers]) one.close();
+      // More than the library's queue holds by itself, and under way when the client is closed.
+      const calls = Array.from({ length: 1100 }, () => client.chatCompletions(request).catch((error) => error));
+      for (const one of [...clients, ...clients]) one.close();
       const refused = await client.chatCompletions(request).catch((error) => error);
-      return { made: clients.length, refused: refused instanceof ClosedError };
+      const odd = (await Promise.all(calls)).filter((one) => one instanceof Error && one.kind !== "cancelled");
+      if (odd.length > 0) throw odd[0];
+      let answer_refused = null;
+      try {
+        answers[0].text;
+      } catch (error) {
+        answer_refused = error;
+      }
+      return { made: clients.length, refused: refused instanceof ClosedError, answer_refused: answer_refused instanceof ClosedError };
     }
   }
 }

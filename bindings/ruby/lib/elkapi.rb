@@ -67,15 +67,18 @@ module Elkapi
       pointer.null? ? nil : pointer[0, length.unpack1("J")].force_encoding(encoding)
     end
 
+    # A text as C takes it; bytes are taken for UTF-8.
+    def self.utf8(text) = text.encoding == Encoding::BINARY ? text : text.encode(Encoding::UTF_8)
+
     # A NUL-terminated name for C.
     def self.name(text)
-      text = text.to_s
+      text = utf8(text.to_s)
       raise ArgumentError, "a name may not contain a NUL" if text.include?("\0")
       text
     end
 
     # A request or configuration as JSON text.
-    def self.json(document) = document.is_a?(String) ? document : JSON.generate(document)
+    def self.json(document) = utf8(document.is_a?(String) ? document : JSON.generate(document))
   end
 
   # Owns one C object: freed by close when nobody uses it, else by its last user; by the collector at the latest.
@@ -189,7 +192,7 @@ module Elkapi
       ask do |result|
         low = Native.elk_result_int(result, Native.name(pointer), 0)
         # Where two fallbacks disagree there is no number.
-        low.zero? && Native.elk_result_int(result, pointer, 1) == 1 ? fallback : low
+        low.zero? && Native.elk_result_int(result, Native.name(pointer), 1) == 1 ? fallback : low
       end
     end
 

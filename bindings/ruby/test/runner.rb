@@ -50,6 +50,13 @@ def stopping(client, request, how, cancel)
   end
 end
 
+def closed?
+  yield
+  false
+rescue Elkapi::Closed
+  true
+end
+
 def open_client(config) = config.empty? ? Elkapi::Client.new : Elkapi::Client.new(config)
 
 def drive(what, config, request, argument, good)
@@ -58,7 +65,8 @@ def drive(what, config, request, argument, good)
   when "ask"
     client = open_client(config)
     client = client.with(argument) unless argument.empty?
-    facts(client.chat_completions(request))
+    # Ruby's strings know their encoding; the gateway wants UTF-8.
+    facts(client.chat_completions(request.encode("UTF-16LE")))
   when "get" then facts(open_client(config).get(argument))
   when "stream", "first"
     told = {}
@@ -111,14 +119,11 @@ def drive(what, config, request, argument, good)
     { made: made }
   when "close"
     clients = Array.new(argument.to_i) { open_client(config) }
-    clients.each { |one| one.chat_completions(request).close }
-    clients.each(&:close)
-    refused = begin
-      clients[0].chat_completions(request)
-    rescue Elkapi::Closed
-      true
-    end
-    { made: clients.size, refused: refused == true }
+    answers = clients.map { |one| one.chat_completions(request) }
+    2.times { answers.each(&:close) }
+    2.times { clients.each(&:close) }
+    { made: clients.size, refused: closed? { clients[0].chat_completions(request) },
+      answer_refused: closed? { answers[0].text } }
   end
 end
 
