@@ -291,7 +291,7 @@ class Runner:
         while b"\n" not in self.rest:
             left = max(0.0, until - time.monotonic())
             if not select.select([self.process.stdout], [], [], left)[0]:
-                raise BrokenError(f"the runner says nothing for {LONGEST:.0f} s\n{self.said()}")
+                raise BrokenError(f"the runner says nothing for {LONGEST:.0f} s\n{self.stacks()}")
             piece = os.read(self.process.stdout.fileno(), 1 << 16)
             if not piece:
                 raise BrokenError(f"the runner ended with {self.process.wait()}\n{self.said()}")
@@ -304,7 +304,22 @@ class Runner:
 
     def said(self) -> str:
         self.errors.seek(0)
-        return self.errors.read().decode(errors="replace")[-3000:]
+        return self.errors.read().decode(errors="replace")[-30_000:]
+
+    def stacks(self) -> str:
+        """Where the threads of a runner that hangs stand; Mono, Java and Go say more on SIGQUIT."""
+        found = []
+        for task in sorted(Path(f"/proc/{self.process.pid}/task").iterdir()):
+            with contextlib.suppress(OSError):
+                told = [(task / name).read_text().strip() for name in ("comm", "wchan", "syscall")]
+                found.append(" ".join([task.name, *told]))
+        self.process.send_signal(signal.SIGQUIT)
+        while select.select([self.process.stdout], [], [], 3)[0]:
+            piece = os.read(self.process.stdout.fileno(), 1 << 16)
+            if not piece:
+                break
+            self.rest += piece
+        return "\n".join([*found, self.rest.decode(errors="replace"), self.said()])
 
     def sockets(self) -> int:
         """How many TCP connections to the simulator the process holds."""
@@ -322,8 +337,9 @@ class Runner:
         try:
             status = self.process.wait(LONGEST)
         except subprocess.TimeoutExpired:
+            stacks = self.stacks()
             self.kill()
-            raise BrokenError(f"the runner does not end\n{self.said()}") from None
+            raise BrokenError(f"the runner does not end\n{stacks}") from None
         if status != 0:
             raise BrokenError(f"the runner ended with {status}\n{self.said()}")
 
