@@ -490,6 +490,7 @@ def run_language(language: Language, cases: list[dict[str, Any]], origin: str) -
         outcome[ENDS] = [str(error)]
     outcome[README] = readme(language, origin)
     outcome[SIZE] = size(language)
+    outcome[PACKAGE] = package(language)
     return outcome
 
 
@@ -512,6 +513,22 @@ def size(language: Language) -> list[str]:
 
 
 BLOCK = re.compile(r"^(?:<!-- (\S+) prints ([^\n]+) -->\n)?```(\w+)\n(.*?)^```$", re.S | re.M)
+
+
+PACKAGE = "its package is of the library's version"
+
+
+def package(language: Language) -> list[str]:
+    """Go's modules and a file of Lua have no version of their own."""
+    files = [
+        file
+        for file in language.binding.iterdir()
+        if file.suffix in (".gemspec", ".csproj", ".xml") or file.name == "package.json"
+    ]
+    version = re.compile(rf"""version["> =:]+{re.escape(VERSION)}["<]""", re.I)
+    return [
+        f"{file.name} has not the version {VERSION}" for file in files if not version.search(file.read_text())
+    ]
 
 
 def readme(language: Language, origin: str) -> list[str]:
@@ -567,7 +584,7 @@ def main() -> int:
         ran = lanes.map(lambda language: run_language(language, cases, origin), present)
         outcomes = dict(zip([language.name for language in present], ran, strict=True))
 
-    rows = [case["case"] for case in cases] + [ENDS, README, SIZE]
+    rows = [case["case"] for case in cases] + [ENDS, README, SIZE, PACKAGE]
     widest = max(map(len, rows))
     print(f"{'case':{widest}}", *(f"{name:6}" for name in outcomes))
     for row in rows:
