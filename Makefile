@@ -14,7 +14,7 @@ QUIET   := >/dev/null
 OUTPUT  := build/test-output
 RECORD  := $(PYTHON) tests/leaks/record.py
 
-.PHONY: help build demo test conformance check headers bench bench-quick bench-loop bench-python fuzz clean \
+.PHONY: help build demo test conformance check headers bench bench-quick bench-write bench-loop fuzz clean \
         languages library simulator python-module \
         test-rust test-c test-python test-leaks search-leaks test-conformance lint
 
@@ -94,17 +94,17 @@ headers: ## writes include/elkapi.h and include/elkapi.ffi.h anew
 check: library simulator ## what needs Debian packages or more time; a missing tool is NOT RUN and a failure
 	@python3 tests/check/run.py
 
-bench: library simulator ## speed and counts beside the limit and the peers, as Markdown; ONLY=a,c for some; bench/README.md
-	@python3 bench/run.py
+bench: library simulator python-module ## speed and counts beside the limit and the peers, as Markdown; ONLY=a,c for some
+	@python3 bench/run.py $(BENCH)
 
-bench-quick: library simulator ## the same in fewer and shorter rounds
-	@python3 bench/run.py --quick
+bench-quick: library simulator python-module ## the same in fewer and shorter rounds
+	@python3 bench/run.py --quick $(BENCH)
+
+bench-write: BENCH := --write docs/performance.md
+bench-write: bench ## the same, and writes it into docs/performance.md
 
 bench-loop: python-module simulator ## 500 calls at once on asyncio and trio: how late, what they cost, how soon they are cancelled
 	@$(PYTHON) bench/loop.py
-
-bench-python: python-module simulator ## the Python package beside openai, pycurl and pyreqwest, as Markdown
-	@python3 bench/python.py
 
 fuzz: ## arbitrary bytes from a server, in a stream and as an answer, for MINUTES (10) each; needs a nightly compiler
 	@test -x build/tools/bin/cargo-fuzz || cargo +nightly install -q cargo-fuzz --root build/tools

@@ -35,7 +35,7 @@ class Client:
 
 
 def c(name: str, *flags: str) -> Client:
-    return Client("C", cache(lambda: [compiled(name, *flags, "-lpthread")]))
+    return Client("C", lambda: [compiled(name, *flags, "-lpthread")])
 
 
 def rust(name: str) -> Client:
@@ -44,10 +44,10 @@ def rust(name: str) -> Client:
 
 @cache
 def rust_programs() -> Path:
-    """A workspace of its own, so that what peers need never enters ours."""
+    """A workspace of its own, so that what peers need never enters ours; its lock file pins them."""
     target = BUILD / "rust"
     manifest = BENCH / "rust" / "Cargo.toml"
-    build = ["cargo", "build", "-q", "--release", "--locked", "--manifest-path", manifest]
+    build = ["cargo", "build", "-q", "--release", "--manifest-path", manifest]
     subprocess.run([*build, "--target-dir", target], check=True)
     return target / "release"
 
@@ -75,6 +75,18 @@ CLIENTS = {
     "limit": c("limit"),
     "libcurl": c("curl", "-lcurl"),
     "elkapi (C)": c("elk", *ELK),
+    "elkapi (Rust)": rust("with_elkapi"),
+    "reqwest": rust("with_reqwest"),
+    "async-openai": rust("with_async_openai"),
+    "elkapi (Python)": python("elkapi"),
+    "openai over elkapi": python("openai_over_elkapi", "openai", str(ROOT / "python")),
+    "openai": python("openai", "openai"),
+    "httpx": python("httpx", "httpx"),
+    "requests": python("requests", "requests"),
+    "pycurl": python("pycurl", "pycurl"),
+    "primp": python("primp", "primp"),
+    "pyreqwest": python("pyreqwest", "pyreqwest"),
+    "liter-llm": python("liter_llm", "liter-llm"),
 }
 
 
@@ -89,12 +101,18 @@ class Line:
     read: int
 
 
+def environment() -> dict[str, str]:
+    """Without what would send some clients through a proxy, or have them trust something else."""
+    foreign = ("_PROXY", "CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "ELKAPI_BASE_URL", "ELKAPI_API_KEY")
+    return {name: value for name, value in os.environ.items() if not name.upper().endswith(foreign)}
+
+
 def run(name: str, scenario: str, read: str, base_url: str, calls: int, *more: object, **env: str) -> Line:
     client = CLIENTS[name]
     before = [BUILD / "start"] if scenario == "first" else []
     done = subprocess.run(
         pinned(1, *before, *client.command(), scenario, read, base_url, calls, *more),
-        env={**os.environ, "PYTHONPATH": client.path, **env},
+        env={**environment(), "PYTHONPATH": client.path, **env},
         stdout=subprocess.PIPE,
         text=True,
     )

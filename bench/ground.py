@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
@@ -18,6 +19,7 @@ def pinned(core: int, *command: object) -> list[str]:
     return ["taskset", "-c", str(core % (os.cpu_count() or 1)), *map(str, command)]
 
 
+@cache
 def compiled(name: str, *flags: str, output: str = "") -> Path:
     """The program made of bench/c/NAME.c."""
     BUILD.mkdir(parents=True, exist_ok=True)

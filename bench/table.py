@@ -1,11 +1,11 @@
 """The results as Markdown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from counts import Counts
 from results import Key, Results
 from scenarios import Scenario
-from targets import Cell
+from targets import FIGURES, Cell
 
 
 def table(*rows: tuple[str, ...], left: int = 1) -> str:
@@ -28,24 +28,30 @@ def ratio(value: float | None) -> str:
 
 
 def of_scenario(scenario: Scenario, r: Results) -> str:
-    first, second = scenario.times
-    has_base = [name for name in ("limit", "libcurl") if any(row.client == name for row in scenario.rows)]
-    head = ["client", first, *([second] if second else []), scenario.cpu]
-    head += [
-        f"{words} / {'L' if base == 'limit' else base}" for base in has_base for words in ("wall", "CPU")
-    ]
-    lines = [(*head, "peak, MiB", "what it reads")]
+    columns = {"median_us": scenario.times[0], "p99_us": scenario.times[1], "cpu_us": scenario.cpu}
+    columns = {figure: title for figure, title in columns.items() if title}
+    ratios = {figure: words for figure, words in FIGURES.items() if figure in columns}
+    bases = {"limit": "L", "libcurl": "libcurl"}
+    bases = {name: words for name, words in bases.items() if any(row.client == name for row in scenario.rows)}
+    head = [f"{figure} / {base}" for base in bases.values() for figure in ratios.values()]
+    lines = [("client", *columns.values(), *head, "peak, MiB", "what it reads")]
     for row in scenario.rows:
         key = Key(scenario.word, row.client, row.read)
         if r.of(key) is None:
             continue
-        cells = [row.client]
-        for figure in ("median_us", *(["p99_us"] if second else []), "cpu_us"):
-            cells.append(spread(r.values(key, figure), r.median(key, figure)))
-        cells += [
-            ratio(r.ratio(key, figure, base)) for base in has_base for figure in ("median_us", "cpu_us")
-        ]
-        lines.append((*cells, f"{r.median(key, 'peak_mib'):.1f}", row.what))
+        cells = [spread(r.values(key, figure), r.median(key, figure)) for figure in columns]
+        cells += [ratio(r.ratio(key, figure, base)) for base in bases for figure in ratios]
+        lines.append((row.client, *cells, f"{r.median(key, 'peak_mib'):.1f}", row.what))
+    return table(*lines)
+
+
+def of_memory(r: Results) -> str:
+    """Peaks of resident memory in two scenarios, beside each other."""
+    small, *pictures = (("small", "text"), ("picture", "text"), ("picture", "bytes"))
+    lines = [("client", "small reply, MiB", "4 MiB as text, MiB", "4 MiB as bytes, MiB", "")]
+    for client in dict.fromkeys(key.client for key in r.lines if key.scenario in ("small", "picture")):
+        keys = [Key(word, client, read) for word, read in (small, *pictures)]
+        lines.append((client, *(f"{r.median(key, 'peak_mib'):.1f}" if r.of(key) else "" for key in keys), ""))
     return table(*lines)
 
 
@@ -57,7 +63,7 @@ def of_counts(counts: dict[tuple[str, str, str], Counts]) -> str:
     return table(*lines, left=2)
 
 
-def of_targets(cells: Iterator[Cell]) -> str:
+def of_targets(cells: Iterable[Cell]) -> str:
     lines = [("scenario", "language", "what", "measured", "must", "reach", "verdict")]
     for cell in cells:
         sign = "≥ " if cell.higher else "≤ "

@@ -89,16 +89,18 @@ static void cancel(struct bench *b) {
     char *request = malloc(length + 64), *at = stpcpy(request, "{\"messages\":[{\"role\":\"user\",\"content\":\"");
     strcpy((char *)memset(at, 'x', length) + length, "\"}]}");
     caller = thread_id();
-    for (int i = 0; i < b->calls; i++) {
+    for (int tries = 0; b->timed < (size_t)b->calls; tries++) {
         pthread_t thread;
+        if (tries == 10 * b->calls) fail("hardly any call was stopped in its phase");
         token = elk_cancel_new();
         pthread_create(&thread, NULL, stop, NULL);
         elk_result *result = elk_chat_completions(client, request, ELK_NUL, token);
-        timed(b, now_us() - stopped_at);
+        const double took = now_us() - stopped_at;
         pthread_join(thread, NULL);
         if (elk_result_status(result) != ELK_E_CANCELLED) fail(elk_result_message(result));
-        /* So that the table says what it measured. */
-        if (!is(elk_result_get(result, "/error/phase", NULL), b->read)) fail("stopped in another phase");
+        /* A busy machine may have let it wait in another phase before. */
+        const char *phase = elk_result_get(result, "/error/phase", NULL);
+        if (phase && is(phase, b->read)) timed(b, took);
         elk_result_free(result);
         elk_cancel_free(token);
     }

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A request of 1 MiB; which other members it has is the client's. */
+#define UPLOAD ((1 << 20) - 1024)
 #define EVENTS 2500
 #define EVENT_NS 200000
 #define STAMP "00000000000000000000"
@@ -38,7 +40,7 @@ static struct place {
 } places[] = {
     {.name = "small", .file = "small"},      {.name = "picture", .file = "picture"},
     {.name = "burst", .file = "burst"},      {.name = "paced", .file = "paced", .paced = true},
-    {.name = "late", .file = "small", .delay_ms = 20}, {.name = "upload", .file = "small", .least = 1 << 20},
+    {.name = "late", .file = "small", .delay_ms = 20}, {.name = "upload", .file = "small", .least = UPLOAD},
 };
 
 static void fail(const char *what) {

@@ -1,33 +1,44 @@
 """openai."""
 
-import base64
-
 import openai
-from common import BASE_URL, KEY, MESSAGES, MODE, MODEL, TASK, WISHES, measured
+from common import BASE_URL, KEY, MESSAGES, MODEL, READ, SCENARIO, at_once_async, content, event_text, run
 
-client = openai.OpenAI(base_url=BASE_URL, api_key=KEY)
-
-
-def small() -> int:
-    completion = client.chat.completions.create(model=MODEL, messages=MESSAGES, extra_body=WISHES)
-    return len(completion.choices[0].message.content or "")
+OPTIONS = {"base_url": BASE_URL, "api_key": KEY}
+client = openai.OpenAI(**OPTIONS)
 
 
-def stream() -> int:
+def whole() -> int:
+    completion = client.chat.completions.create(model=MODEL, messages=MESSAGES)
+    return content(completion.choices[0].message.content or "")
+
+
+def whole_of_a_new_client() -> int:
+    with openai.OpenAI(**OPTIONS) as own:
+        completion = own.chat.completions.create(model=MODEL, messages=MESSAGES)
+        return content(completion.choices[0].message.content or "")
+
+
+def streamed() -> int:
     read = 0
-    chunks = client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, extra_body=WISHES)
-    for chunk in chunks:
+    for chunk in client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True):
         if chunk.choices:
-            read += len(chunk.choices[0].delta.content or "")
+            read += event_text(chunk.choices[0].delta.content)
     return read
 
 
-def picture() -> int:
-    completion = client.chat.completions.create(model=MODEL, messages=MESSAGES, extra_body=WISHES)
-    text = completion.choices[0].message.content or ""
-    if MODE == "text":
-        return len(text)
-    return len(base64.b64decode(text[text.index(",") + 1 : -1]))
+async def many() -> None:
+    async with openai.AsyncOpenAI(**OPTIONS) as own:
+
+        async def call() -> int:
+            completion = await own.chat.completions.create(model=MODEL, messages=MESSAGES)
+            return content(completion.choices[0].message.content or "")
+
+        await at_once_async(call)
 
 
-measured({"small": small, "stream": stream, "picture": picture}[TASK])
+if READ == "async":
+    import asyncio
+
+    asyncio.run(many())
+else:
+    run(whole_of_a_new_client if SCENARIO == "cold" else whole, streamed)

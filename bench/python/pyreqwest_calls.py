@@ -1,31 +1,53 @@
-"""pyreqwest: its blocking client, one for all calls; a stream read as it comes."""
+"""pyreqwest: one client for all calls; a stream read as it comes."""
 
-import json
+from pathlib import Path
 
-from common import BASE_URL, KEY, REQUEST, STREAM_REQUEST, TASK, measured
-from pyreqwest.client import SyncClientBuilder
+from common import CA, KEY, READ, REQUEST, SCENARIO, URL, Lines, answer, at_once_async, run
+from pyreqwest.client import ClientBuilder, SyncClient, SyncClientBuilder
 
-client = SyncClientBuilder().error_for_status(True).build()
+
+def built(builder):
+    builder = builder.error_for_status(True)
+    return (builder.add_root_certificate_pem(Path(CA).read_bytes()) if CA else builder).build()
+
+
+client: SyncClient = built(SyncClientBuilder())
+
+
+def request(own):
+    return own.post(URL).bearer_auth(KEY).body_json(REQUEST)
 
 
 def whole() -> int:
-    request = client.post(f"{BASE_URL}/chat/completions").bearer_auth(KEY).body_json(REQUEST)
-    return len(request.build().send().json()["choices"][0]["message"]["content"])
+    return answer(request(client).build().send().json())
 
 
-def stream() -> int:
-    read = 0
-    request = client.post(f"{BASE_URL}/chat/completions").bearer_auth(KEY).body_json(STREAM_REQUEST)
-    with request.build_streamed() as response:
-        rest = b""
-        while (piece := response.body_reader.read()) is not None:
-            *lines, rest = (rest + bytes(piece)).split(b"\n")
-            for line in lines:
-                if line.startswith(b"data: {"):
-                    choices = json.loads(line[6:])["choices"]
-                    if choices:
-                        read += len(choices[0]["delta"].get("content") or "")
-    return read
+def whole_of_a_new_client() -> int:
+    with built(SyncClientBuilder()) as own:
+        return answer(request(own).build().send().json())
 
 
-measured(stream if TASK == "stream" else whole)
+def streamed() -> int:
+    lines = Lines()
+    with request(client).build_streamed() as response:
+        while (piece := response.body_reader.read_chunk()) is not None:
+            lines.take(bytes(piece))
+    return lines.read
+
+
+async def many() -> None:
+    async with built(ClientBuilder()) as own:
+
+        async def call() -> int:
+            response = await request(own).build().send()
+            return answer(await response.json())
+
+        await at_once_async(call)
+
+
+if READ == "async":
+    import asyncio
+
+    asyncio.run(many())
+else:
+    run(whole_of_a_new_client if SCENARIO == "cold" else whole, streamed)

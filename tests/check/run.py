@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 # Each file adds its checks to the list.
 import doors  # noqa: F401
+import growth  # noqa: F401
 import headers  # noqa: F401
 import install  # noqa: F401
 import interface  # noqa: F401
