@@ -54,6 +54,7 @@ from elkapi._errors import (
     InternalServerError,
     InvalidArgumentError,
     NotFoundError,
+    OpenAIError,
     PermissionDeniedError,
     RateLimitError,
     StalledError,
@@ -64,14 +65,17 @@ from elkapi._errors import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elkapi._async import AsyncClient, AsyncStream
+    from elkapi.openai import NOT_GIVEN, AsyncOpenAI, NotGiven, Omit, OpenAI, not_given, omit
 
 __all__ = [
+    "NOT_GIVEN",
     "APIConnectionError",
     "APIError",
     "APIResponseValidationError",
     "APIStatusError",
     "APITimeoutError",
     "AsyncClient",
+    "AsyncOpenAI",
     "AsyncStream",
     "Attempt",
     "AuthenticationError",
@@ -100,6 +104,10 @@ __all__ = [
     "Message",
     "Node",
     "NotFoundError",
+    "NotGiven",
+    "Omit",
+    "OpenAI",
+    "OpenAIError",
     "PermissionDeniedError",
     "RateLimitError",
     "StalledError",
@@ -111,7 +119,11 @@ __all__ = [
     "Usage",
     "__version__",
     "image_part",
+    "not_given",
+    "omit",
 ]
+
+_OF_THE_LOOK_ALIKE = {"AsyncOpenAI", "NOT_GIVEN", "NotGiven", "Omit", "OpenAI", "not_given", "omit"}
 
 
 def __getattr__(name: str) -> object:
@@ -120,5 +132,10 @@ def __getattr__(name: str) -> object:
         from elkapi import _async
 
         globals().update(AsyncClient=_async.AsyncClient, AsyncStream=_async.AsyncStream)
+        return globals()[name]
+    if name in _OF_THE_LOOK_ALIKE:
+        from elkapi import openai
+
+        globals()[name] = getattr(openai, name)
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

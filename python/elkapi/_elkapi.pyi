@@ -2,7 +2,7 @@
 
 import builtins
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Never, Protocol, Self, TypeAlias, TypeVar, final, overload
 
 from typing_extensions import Buffer, disjoint_base
@@ -248,6 +248,8 @@ class Client:
             for model in client.models().data:
                 print(model.id)
         """
+    def _get(self, path: str, **arguments: Any) -> Document:
+        """The document at a path below the base URL."""
     def with_options(
         self,
         *,
@@ -273,8 +275,9 @@ class Client:
         subject: object,
         arguments: dict[str, Any] | None,
     ) -> _Call:
-        """Hands a call over to a queue: the function of that name, `ask`, `chat_completions`, `stream` or
-        `models`, with these arguments. `wake` is called, by `queue.drain()`, when it has gone on."""
+        """Hands a call over to a queue: the function of that name, `ask`, `chat_completions`, `stream`,
+        `models`, or `_get` with a path, with these arguments. `wake` is called, by `queue.drain()`, when it
+        has gone on."""
     def close(self) -> None:
         """Closes the client; a call on it then raises `ClosedError`. Closing twice does nothing.
 
@@ -350,29 +353,51 @@ class Node:
     def __bool__(self) -> bool: ...
     def keys(self) -> list[str]:
         """The names of all members, in the order of the reply."""
-    def to_dict(self) -> dict[str, Any]:
-        """All members as a new plain dict, nested ones too."""
-    def to_json(self, *, indent: int | None = None) -> str:
+    def items(self) -> list[tuple[str, Any]]:
+        """All members as pairs of name and value, in the order of the reply."""
+    def values(self) -> list[Any]:
+        """The values of all members, in the order of the reply."""
+    def to_dict(self, *, exclude_none: bool = False, **others: Any) -> dict[str, Any]:
+        """All members as a new plain dict, nested ones too; with `exclude_none` without those that are None.
+        The other keywords are those of the `openai` package and change nothing."""
+    def to_json(self, *, indent: int | None = None, exclude_none: bool = False, **others: Any) -> str:
         """The object as JSON text, of a whole answer or event as the server wrote it.
 
-        With `indent` it is laid out anew, with that many spaces a level.
+        With `indent` it is laid out anew, with that many spaces a level; with `exclude_none` it is without
+        what is null. The other keywords are those of the `openai` package and change nothing.
         """
     def model_dump(
         self,
         *,
-        mode: str = "python",
+        include: Iterable[str] | None = None,
         exclude: Iterable[str] | None = None,
         exclude_none: bool = False,
-        exclude_unset: bool = False,
-        exclude_defaults: bool = False,
-        by_alias: bool | None = None,
-        warnings: bool = True,
+        **others: Any,
     ) -> dict[str, Any]:
-        """As `to_dict`, without the members named by `exclude` and, with `exclude_none`, without those that
-        are None at any depth. The name and keywords of pydantic's method; the other ones change nothing
-        here."""
-    def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False) -> str:
-        """As `to_json`; the name of pydantic's method."""
+        """As `to_dict`, with only the members that `include` names, or without those that `exclude` names;
+        with `exclude_none` without those that are None at any depth. The name and keywords of pydantic's
+        method; the other ones change nothing here: what the server did not send is not filled in."""
+    def model_dump_json(
+        self,
+        *,
+        indent: int | None = None,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+        exclude_none: bool = False,
+        **others: Any,
+    ) -> str:
+        """As `to_json`, with the keywords of `model_dump`; the name of pydantic's method."""
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other members: those of `update` replace or join what the server sent. Without, the
+        same object, which cannot change; `deep` changes nothing."""
+    @property
+    def model_extra(self) -> dict[str, Any]:
+        """The members that the class does not know by name."""
+    @property
+    def model_fields_set(self) -> set[str]:
+        """The names of all members, as a set."""
+    def _keep(self, name: str, value: Any) -> None:
+        """Keeps a value under a name beside the members, for `elkapi.openai`."""
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
@@ -395,6 +420,9 @@ class Document(Node):
     def request_id(self) -> str | None:
         """The gateway's id of the request; quote it to the operator."""
     @property
+    def _request_id(self) -> str | None:
+        """The same, under the name that the `openai` package has for it."""
+    @property
     def attempts(self) -> list[Attempt]:
         """The HTTP requests made for this answer, in order; the last one succeeded."""
     @property
@@ -407,6 +435,8 @@ class Document(Node):
     @property
     def raw(self) -> bytes:
         """The reply's bytes as they came, always the same object; empty where the answer came as a stream."""
+    def _with(self, json: str) -> Self:
+        """The same answer with another document, for `model_copy`; the facts of the call stay."""
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: Any, /) -> Self: ...
 
@@ -462,6 +492,9 @@ class Completion(Document):
     @property
     def object(self) -> str | None:
         """`"chat.completion"`."""
+    @property
+    def service_tier(self) -> str | None:
+        """The tier of service that the server used, where it tells."""
     @property
     def system_fingerprint(self) -> str | None:
         """The server's name for its own state."""
@@ -591,6 +624,11 @@ class Chunk(Node):
     @property
     def object(self) -> str | None:
         """`"chat.completion.chunk"`."""
+    @property
+    def service_tier(self) -> str | None:
+        """The tier of service that the server uses, where it tells."""
+    def _with(self, json: str) -> Chunk:
+        """The same event with another document, for `model_copy`."""
     @property
     def system_fingerprint(self) -> str | None:
         """The server's name for its own state."""
@@ -796,6 +834,12 @@ class Headers:
         """The names in lower case, each once."""
     def items(self) -> list[tuple[str, str]]:
         """All lines as pairs of name and value, in order."""
+    def values(self) -> list[str]:
+        """The values of all lines, in order."""
+    def get_list(self, name: str, /) -> list[str]:
+        """All values of the field, in order; of a field of several lines one for each."""
+    def multi_items(self) -> list[tuple[str, str]]:
+        """As `items`; the name of httpx's method."""
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
 

@@ -2,7 +2,8 @@
 
 One tree under the names that OpenAI's package made known: with a reply, the class follows the HTTP
 status; without one, there is a class for what happened. Finer than any class is `error.kind`, the
-same closed list of names in every language.
+same closed list of names in every language. The classes with a name of that package's take its
+arguments when others make them, and have its attributes.
 """
 
 TYPE_CHECKING = False
@@ -60,8 +61,9 @@ class Error(Exception):
     """Bytes of the last attempt that arrived."""
     attempts: "list[Attempt]"
     """The HTTP requests made, in order."""
-    body: str | None
-    """A readable beginning of the reply's body."""
+    body: "Any"
+    """A readable beginning of the reply's body, str or None; from `elkapi.OpenAI` what the reply's JSON
+    has under `error`, else the JSON, else the text."""
     raw: bytes
     """The reply's bytes as they came; empty where there is no reply."""
     headers: "Headers | None"
@@ -69,25 +71,13 @@ class Error(Exception):
     completion: "Completion | None"
     """What had arrived of the answer before a stream failed; None where nothing had."""
 
-    def __init__(
-        self,
-        sentence: str = "",
-        facts: "dict[str, Any] | None" = None,
-        raw: bytes = b"",
-        headers: "Headers | None" = None,
-    ) -> None:
-        """`facts` are the members of the error document; what is absent has its neutral value."""
-        super().__init__(sentence)
-        self.args = (sentence,)
-        for name, neutral in _NEUTRAL.items():
-            setattr(self, name, neutral)
-        self.message = sentence
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        # OSError, which some are, would take it for an errno.
+        self.args = (message,)
+        self.__dict__.update(_NEUTRAL)
+        self.message = message
         self.attempts = []
-        for name, value in (facts or {}).items():
-            setattr(self, name, value)
-        self.raw = raw
-        self.headers = headers
-        self.completion = None
 
     def __reduce__(self) -> "tuple[Any, ...]":
         """An error pickles with all its facts."""
@@ -112,6 +102,9 @@ _NEUTRAL = {
     "bytes_sent": 0,
     "bytes_received": 0,
     "body": None,
+    "raw": b"",
+    "headers": None,
+    "completion": None,
 }
 
 
@@ -130,7 +123,7 @@ class InvalidArgumentError(Error, ValueError):
     """An argument or the request is not usable; nothing was sent (kind `invalid_argument`)."""
 
 
-class ClosedError(Error):
+class ClosedError(Error, RuntimeError):
     """The client was closed before (kind `closed`)."""
 
 
@@ -161,11 +154,53 @@ class InternalError(Error):
 class APIError(Error):
     """The call failed after it had begun; this class itself where a stream reports it (`stream_error`)."""
 
+    request: "Any" = None
+    """From `elkapi.OpenAI`: the request, with `method` and `url`."""
 
-class APIStatusError(APIError):
+    def __init__(self, message: str = "", request: "Any" = None, *, body: "Any" = None) -> None:
+        super().__init__(message)
+        self.request = request
+        self.body = body
+        if isinstance(body, dict):
+            for name in ("code", "param", "type"):
+                value = body.get(name)
+                setattr(self, name, str(value) if name == "code" and value is not None else value)
+
+
+class _RepliedError(APIError):
+    """What an error with a reply has under the names of OpenAI's package."""
+
+    _response: "Any" = None
+
+    def _take(self, response: "Any") -> None:
+        if response is not None:
+            self._response = response
+            self.status = response.status_code
+            self.request_id = response.headers.get("x-request-id")
+
+    @property
+    def status_code(self) -> int:
+        """HTTP status, as `status`."""
+        return self.status or 0
+
+    @property
+    def response(self) -> "Any":
+        """The reply: `status_code`, `headers`, `content`, `text`, `json()`, `request`."""
+        if self._response is None and self.status is not None:
+            from elkapi.openai._http import Response
+
+            self._response = Response(self.status, self.headers, self.raw, self.request)
+        return self._response
+
+
+class APIStatusError(_RepliedError):
     """The server answered and refused; `status` is the HTTP status."""
 
     status: int
+
+    def __init__(self, message: str = "", *, response: "Any" = None, body: "Any" = None) -> None:
+        super().__init__(message, getattr(response, "request", None), body=body)
+        self._take(response)
 
 
 class BadRequestError(APIStatusError):
@@ -200,16 +235,32 @@ class InternalServerError(APIStatusError):
     """HTTP 500 and above: the gateway or what stands behind it failed."""
 
 
-class APIResponseValidationError(APIError):
+class APIResponseValidationError(_RepliedError):
     """The reply is not an answer: no JSON, broken JSON, or nothing in it. `raw` has its bytes."""
+
+    def __init__(self, response: "Any" = None, body: "Any" = None, *, message: "str | None" = None) -> None:
+        if isinstance(response, str):
+            # As with every other class, words alone are a message.
+            response, message = None, response
+        message = message or "Data returned by API invalid for expected schema."
+        super().__init__(message, getattr(response, "request", None), body=body)
+        self._take(response)
 
 
 class APIConnectionError(APIError):
     """There is no whole reply: `kind` says whether dns, tls, proxy, connection or protocol failed."""
 
+    def __init__(self, message: str = "Connection error.", *, request: "Any" = None) -> None:
+        super().__init__(message, request)
+
 
 class APITimeoutError(APIConnectionError):
     """A limit expired before there was a reply; `limit` says which, None if the server gave up."""
+
+    def __init__(self, request: "Any" = None) -> None:
+        # As with every other class, words alone are a message.
+        message, request = (request, None) if isinstance(request, str) else ("Request timed out.", request)
+        super().__init__(message, request=request)
 
 
 class TruncatedError(APIConnectionError):
@@ -280,7 +331,12 @@ def _class_of(kind: str, verdict: str, status: "int | None") -> "type[Error]":
 def _error_of(facts: "dict[str, Any]", sentence: str, raw: bytes, headers: "Headers | None") -> "Error":
     """The exception for an error of the core."""
     cls = _class_of(facts["kind"], facts["verdict"], facts["status"])
-    return cls(sentence, facts, raw, headers)
+    facts = {**_NEUTRAL, **facts, "raw": raw, "headers": headers}
+    return _unpickled(cls, (sentence,), facts)
+
+
+OpenAIError = Error
+"""The name that OpenAI's package has for `Error`."""
 
 
 # People meet these classes as `elkapi.…`, in tracebacks and in pickles.

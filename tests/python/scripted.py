@@ -16,6 +16,9 @@ RESET = object()
 END = object()
 """In a script: the connection is ended here, in order."""
 
+GONE = object()
+"""In a script: waits until the client has ended the connection, and says so by `Server.gone`."""
+
 
 @dataclass
 class Request:
@@ -84,11 +87,17 @@ class Server:
         self._threads: list[threading.Thread] = []
         self._next = 0
         self._closing = threading.Event()
+        self.gone = threading.Event()
         self._begin(self._accept)
 
     @property
     def origin(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def begin_again(self) -> None:
+        """The script is given from its beginning, and what came is forgotten."""
+        self._next = 0
+        self.requests.clear()
 
     def _begin(self, run: Any, *arguments: Any) -> None:
         thread = threading.Thread(target=run, args=arguments, daemon=True)
@@ -130,6 +139,12 @@ class Server:
                             return
                         if part is END:
                             connection.shutdown(socket.SHUT_RDWR)
+                            return
+                        if part is GONE:
+                            with contextlib.suppress(OSError):
+                                connection.recv(1)
+                            if not self._closing.is_set():
+                                self.gone.set()
                             return
                         if isinstance(part, bytes):
                             connection.sendall(part)

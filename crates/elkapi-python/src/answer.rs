@@ -91,6 +91,12 @@ impl Document {
         self.answer.reply().headers().request_id()
     }
 
+    /// The same, under the name that the `openai` package has for it.
+    #[getter]
+    fn _request_id(&self) -> Option<&str> {
+        self.request_id()
+    }
+
     /// The HTTP requests made for this answer, in order; the last one succeeded.
     #[getter]
     fn attempts<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -129,6 +135,28 @@ impl Document {
     fn raw<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
         let bytes = if self.answer.saw_done().is_none() { self.answer.reply().body() } else { &[] };
         self.raw.get_or_init(py, || PyBytes::new(py, bytes).unbind()).bind(py)
+    }
+
+    /// The same answer with another document, for `model_copy`; the facts of the call stay.
+    fn _with<'py>(slf: &Bound<'py, Self>, json: &str) -> PyResult<Bound<'py, PyAny>> {
+        let (py, document) = (slf.py(), slf.get());
+        let reply = document.answer.reply();
+        let reply = Reply::new(reply.status(), reply.headers().clone(), Body::new(json.as_bytes().to_vec()));
+        let answer = Answer::kept(reply, document.answer.saw_done())
+            .map_err(|error| PyValueError::new_err(format!("the members are not JSON: {error}")))?;
+        let whole = slf.cast::<Completion>().ok();
+        let shape = if whole.is_some() { Shape::Completion } else { Shape::Document };
+        if let Some(completion) = whole {
+            Completion::ask_all(completion)?;
+        }
+        document.verdict(py)?;
+        let facts = document.facts.bind(py).copy()?.unbind();
+        let call = (document.attempts.clone(), document.elapsed_ms);
+        let made = Document::made(py, answer, call, facts, shape);
+        Ok(match whole {
+            Some(_) => Bound::new(py, made.add_subclass(Completion))?.into_any(),
+            None => Bound::new(py, made)?.into_any(),
+        })
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
@@ -352,6 +380,12 @@ impl Completion {
     #[getter]
     fn object<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         known(slf.as_super().as_super(), intern!(slf.py(), "object"))
+    }
+
+    /// The tier of service that the server used, where it tells.
+    #[getter]
+    fn service_tier<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        known(slf.as_super().as_super(), intern!(slf.py(), "service_tier"))
     }
 
     /// The server's name for its own state.

@@ -93,10 +93,12 @@ impl Client {
 }
 
 fn changed(py: Python<'_>, core: elkapi::Client, changes: &Changes<'_>) -> PyResult<elkapi::Client> {
-    if changes.is_empty() {
-        return Ok(core);
-    }
-    core.with(&changes.text()).map_err(|error| raised(py, &error))
+    let core = if changes.is_empty() { Ok(core) } else { core.with(&changes.text()) };
+    let core = match &changes.head {
+        Some(head) => core.and_then(|core| core.with_head(head)),
+        None => core,
+    };
+    core.map_err(|error| raised(py, &error))
 }
 
 /// Waits without the interpreter's lock: other threads run meanwhile. What a signal handler raises
@@ -246,10 +248,21 @@ impl Client {
         py: Python<'py>,
         arguments: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Document>> {
+        self._get(py, "/models", arguments)
+    }
+
+    /// The document at a path below the base URL.
+    #[pyo3(signature = (path, **arguments))]
+    fn _get<'py>(
+        &self,
+        py: Python<'py>,
+        path: &str,
+        arguments: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Document>> {
         let changes = Changes::of_call(py, "models", arguments, None)?;
         let core = self.for_call(py, &changes)?;
         let cancel = changes.cancel.as_ref();
-        Document::of_core(py, waited(py, || core.get("/models", cancel))?)
+        Document::of_core(py, waited(py, || core.get(path, cancel))?)
     }
 
     /// A client with other limits, retries or header fields over the same connections.
@@ -269,8 +282,9 @@ impl Client {
         Ok(Client::made(core, given))
     }
 
-    /// Hands a call over to a queue: the function of that name, `ask`, `chat_completions`, `stream` or
-    /// `models`, with these arguments. `wake` is called, by `queue.drain()`, when it has gone on.
+    /// Hands a call over to a queue: the function of that name, `ask`, `chat_completions`, `stream`,
+    /// `models`, or `_get` with a path, with these arguments. `wake` is called, by `queue.drain()`, when it
+    /// has gone on.
     #[pyo3(signature = (queue, wake, function, subject, arguments))]
     fn _begin<'py>(
         &self,
@@ -286,6 +300,7 @@ impl Client {
         let changes = Changes::of_call(py, function, arguments, rest)?;
         let (work, makes) = match function {
             "models" => (Work::get("/models"), Makes::Document),
+            "_get" => (Work::get(subject.extract::<String>()?), Makes::Document),
             "ask" => {
                 let text = json_text(&question(subject, &members)?, "")?;
                 (Work::chat_completions(text), Makes::Completion)

@@ -79,6 +79,23 @@ impl Headers {
         self.lines()
     }
 
+    /// The values of all lines, in order.
+    fn values(&self) -> Vec<String> {
+        self.lines().into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// All values of the field, in order; of a field of several lines one for each.
+    #[pyo3(signature = (name, /))]
+    fn get_list(&self, name: &str) -> Vec<String> {
+        let lines = self.lines().into_iter();
+        lines.filter(|(line, _)| line.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+    }
+
+    /// As `items`; the name of httpx's method.
+    fn multi_items(&self) -> Vec<(String, String)> {
+        self.lines()
+    }
+
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
         other.cast::<Headers>().is_ok_and(|other| self.lines() == other.get().lines())
     }

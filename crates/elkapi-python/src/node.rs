@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock};
 use elkapi::Completion as Answered;
 use elkapi::json::{self, View};
 use elkapi::{Kind, Reply};
-use pyo3::exceptions::{PyAttributeError, PyKeyError};
+use pyo3::exceptions::{PyAttributeError, PyKeyError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PySet, PyString, PyTuple};
 
 use crate::decode;
 use crate::encode::json_text;
@@ -57,6 +57,25 @@ impl Shape {
             (Shape::ToolCall, "function") | (Shape::Message, "function_call") => Shape::Function,
             _ => Shape::Node,
         }
+    }
+
+    /// Whether its class knows the member by name.
+    fn knows(self, name: &str) -> bool {
+        const ANSWERS: &[&str] =
+            &["id", "choices", "created", "model", "object", "service_tier", "system_fingerprint", "usage"];
+        let members = match self {
+            Shape::Completion | Shape::Chunk => ANSWERS,
+            Shape::Choice => Choice::MEMBERS,
+            Shape::ChunkChoice if name == "delta" => return true,
+            Shape::ChunkChoice => ChunkChoice::MEMBERS,
+            Shape::Message => Message::MEMBERS,
+            Shape::Usage => Usage::MEMBERS,
+            Shape::ToolCall => ToolCall::MEMBERS,
+            Shape::Function => Function::MEMBERS,
+            Shape::Attempt => Attempt::MEMBERS,
+            Shape::Node | Shape::Document => &[],
+        };
+        members.contains(&name)
     }
 }
 
@@ -403,54 +422,76 @@ impl Node {
         self.names(py)
     }
 
+    /// All members as pairs of name and value, in the order of the reply.
+    fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let pairs = PyList::empty(py);
+        for name in self.names(py)? {
+            pairs.append((&name, self.member(name.cast()?)?))?;
+        }
+        Ok(pairs)
+    }
+
+    /// The values of all members, in the order of the reply.
+    fn values<'py>(&self, py: Python<'py>) -> PyResult<Vec<Option<Bound<'py, PyAny>>>> {
+        self.names(py)?.iter().map(|name| self.member(name.cast()?)).collect()
+    }
+
     fn __dir__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let own = slf.py().get_type::<PyAny>().call_method1("__dir__", (slf,))?;
         own.call_method1("__add__", (slf.get().names(slf.py())?,))
     }
 
-    /// All members as a new plain dict, nested ones too.
-    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.plain(py)
+    /// All members as a new plain dict, nested ones too; with `exclude_none` without those that are None.
+    /// The other keywords are those of the `openai` package and change nothing.
+    #[pyo3(signature = (*, exclude_none=false, **others))]
+    fn to_dict<'py>(
+        &self,
+        py: Python<'py>,
+        exclude_none: bool,
+        others: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        self.model_dump(py, None, None, exclude_none, others)
     }
 
     /// The object as JSON text, of a whole answer or event as the server wrote it.
     ///
-    /// With `indent` it is laid out anew, with that many spaces a level.
-    #[pyo3(signature = (*, indent=None))]
-    fn to_json(&self, py: Python<'_>, indent: Option<usize>) -> PyResult<String> {
-        match (self.root(py)?, indent) {
-            (Root::Json(root), None) => Ok(root.raw().to_owned()),
-            (Root::Members(members), None) => json_text(members.bind(py), "the object"),
-            (_, Some(_)) => {
-                let layout = PyDict::new(py);
-                layout.set_item("indent", indent)?;
-                layout.set_item("ensure_ascii", false)?;
-                py.import("json")?.call_method("dumps", (self.plain(py)?,), Some(&layout))?.extract()
-            }
-        }
+    /// With `indent` it is laid out anew, with that many spaces a level; with `exclude_none` it is without
+    /// what is null. The other keywords are those of the `openai` package and change nothing.
+    #[pyo3(signature = (*, indent=None, exclude_none=false, **others))]
+    fn to_json(
+        &self,
+        py: Python<'_>,
+        indent: Option<usize>,
+        exclude_none: bool,
+        others: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<String> {
+        self.model_dump_json(py, indent, None, None, exclude_none, others)
     }
 
-    /// As `to_dict`, without the members named by `exclude` and, with `exclude_none`, without those that
-    /// are None at any depth. The name and keywords of pydantic's method; the other ones change nothing
-    /// here.
-    #[pyo3(signature = (*, mode="python", exclude=None, exclude_none=false, exclude_unset=false, exclude_defaults=false, by_alias=None, warnings=true))]
-    #[expect(clippy::too_many_arguments, reason = "these are pydantic's")]
+    /// As `to_dict`, with only the members that `include` names, or without those that `exclude` names;
+    /// with `exclude_none` without those that are None at any depth. The name and keywords of pydantic's
+    /// method; the other ones change nothing here: what the server did not send is not filled in.
+    #[pyo3(signature = (*, include=None, exclude=None, exclude_none=false, **others))]
     fn model_dump<'py>(
         &self,
         py: Python<'py>,
-        mode: &str,
+        include: Option<&Bound<'py, PyAny>>,
         exclude: Option<&Bound<'py, PyAny>>,
         exclude_none: bool,
-        exclude_unset: bool,
-        exclude_defaults: bool,
-        by_alias: Option<bool>,
-        warnings: bool,
+        others: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let _ = (mode, exclude_unset, exclude_defaults, by_alias, warnings);
+        check_dump_keywords(others)?;
         let members = self.plain(py)?;
+        if let Some(include) = include {
+            let wanted = names_of(include)?;
+            for name in members.keys() {
+                if !wanted.contains(&name)? {
+                    members.del_item(&name)?;
+                }
+            }
+        }
         if let Some(exclude) = exclude {
-            for name in exclude.try_iter()? {
-                let name = name?;
+            for name in names_of(exclude)? {
                 if members.contains(&name)? {
                     members.del_item(&name)?;
                 }
@@ -462,14 +503,73 @@ impl Node {
         Ok(members)
     }
 
-    /// As `to_json`; the name of pydantic's method.
-    #[pyo3(signature = (*, indent=None, exclude_none=false))]
-    fn model_dump_json(&self, py: Python<'_>, indent: Option<usize>, exclude_none: bool) -> PyResult<String> {
-        if !exclude_none {
-            return self.to_json(py, indent);
+    /// As `to_json`, with the keywords of `model_dump`; the name of pydantic's method.
+    #[pyo3(signature = (*, indent=None, include=None, exclude=None, exclude_none=false, **others))]
+    fn model_dump_json(
+        &self,
+        py: Python<'_>,
+        indent: Option<usize>,
+        include: Option<&Bound<'_, PyAny>>,
+        exclude: Option<&Bound<'_, PyAny>>,
+        exclude_none: bool,
+        others: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<String> {
+        check_dump_keywords(others)?;
+        let is_whole = include.is_none() && exclude.is_none() && !exclude_none;
+        if let (Root::Json(root), None, true) = (self.root(py)?, indent, is_whole) {
+            return Ok(root.raw().to_owned());
         }
-        let members = self.model_dump(py, "json", None, true, false, false, None, true)?;
-        Node::of_members(members, self.shape).to_json(py, indent)
+        let members = self.model_dump(py, include, exclude, exclude_none, None)?;
+        if indent.is_none() {
+            return json_text(&members, "the object");
+        }
+        let layout = PyDict::new(py);
+        layout.set_item("indent", indent)?;
+        layout.set_item("ensure_ascii", false)?;
+        py.import("json")?.call_method("dumps", (members,), Some(&layout))?.extract()
+    }
+
+    /// A copy with other members: those of `update` replace or join what the server sent. Without, the
+    /// same object, which cannot change; `deep` changes nothing.
+    #[pyo3(signature = (*, update=None, deep=false))]
+    fn model_copy<'py>(
+        slf: &Bound<'py, Self>,
+        update: Option<&Bound<'py, PyMapping>>,
+        deep: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = deep;
+        let Some(update) = update else { return Ok(slf.clone().into_any()) };
+        let py = slf.py();
+        let members = slf.get().plain(py)?;
+        members.update(update)?;
+        match &slf.get().source {
+            Source::Members(_) => slf.get_type().call1((plain(members.as_any())?,)),
+            _ => slf.call_method1(intern!(py, "_with"), (json_text(&members, "update")?,)),
+        }
+    }
+
+    /// The members that the class does not know by name.
+    #[getter]
+    fn model_extra<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let extra = PyDict::new(py);
+        for name in self.names(py)? {
+            let name = name.cast_into::<PyString>()?;
+            if !self.shape.knows(&name.to_string_lossy()) {
+                extra.set_item(&name, self.member(&name)?)?;
+            }
+        }
+        Ok(extra)
+    }
+
+    /// The names of all members, as a set.
+    #[getter]
+    fn model_fields_set<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PySet>> {
+        PySet::new(py, self.names(py)?)
+    }
+
+    /// Keeps a value under a name beside the members, for `elkapi.openai`.
+    fn _keep(&self, name: &Bound<'_, PyString>, value: Bound<'_, PyAny>) -> PyResult<()> {
+        self.keep(name, value).map(drop)
     }
 
     fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -491,6 +591,36 @@ impl Node {
     }
 }
 
+/// Keywords of pydantic's methods, and of the `openai` package's, that change nothing here.
+const DUMP_KEYWORDS: &[&str] = &[
+    "by_alias",
+    "context",
+    "ensure_ascii",
+    "exclude_computed_fields",
+    "exclude_defaults",
+    "exclude_unset",
+    "fallback",
+    "mode",
+    "round_trip",
+    "serialize_as_any",
+    "use_api_names",
+    "warnings",
+];
+
+fn check_dump_keywords(others: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    for name in others.into_iter().flat_map(|others| others.keys()) {
+        if !DUMP_KEYWORDS.iter().any(|known| name.eq(known).unwrap_or(false)) {
+            return Err(PyTypeError::new_err(format!("got an unexpected keyword argument {}", name.repr()?)));
+        }
+    }
+    Ok(())
+}
+
+/// The names in a set, a list or the keys of a dict.
+fn names_of<'py>(names: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+    PyList::new(names.py(), names.try_iter()?.collect::<PyResult<Vec<_>>>()?)
+}
+
 /// The member of that name, or None.
 pub fn known<'py>(
     node: &Bound<'py, Node>,
@@ -509,6 +639,11 @@ macro_rules! node_class {
         $(#[$class_doc])*
         #[pyclass(frozen, extends = Node, module = "elkapi")]
         pub struct $class;
+
+        impl $class {
+            /// The members that have a getter of that name here.
+            const MEMBERS: &'static [&'static str] = &[$($name),*];
+        }
 
         #[pymethods]
         impl $class {

@@ -3,7 +3,7 @@
 //! Names, meanings and checks are the core's table; Python's part is the types, `timeout=` in
 //! seconds, and the nearest name for a misspelt one.
 
-use elkapi::{Kind, OPTIONS, OptionRow, json};
+use elkapi::{Kind, OPTIONS, OptionRow, RequestHead, json};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple};
@@ -33,11 +33,13 @@ pub struct Changes<'py> {
     pub given: Bound<'py, PyDict>,
     /// The token that may stop the call.
     pub cancel: Option<elkapi::Cancel>,
+    /// What `elkapi.openai` writes into the head of the request.
+    pub head: Option<RequestHead>,
 }
 
 impl<'py> Changes<'py> {
     fn new(py: Python<'py>) -> Changes<'py> {
-        Changes { text: String::new(), given: PyDict::new(py), cancel: None }
+        Changes { text: String::new(), given: PyDict::new(py), cancel: None, head: None }
     }
 
     /// A client's keyword arguments.
@@ -69,6 +71,7 @@ impl<'py> Changes<'py> {
                 (Some(row), _) => changes.option(row, &name, &value)?,
                 (None, _) if name == "timeout" => changes.timeout(&value)?,
                 (None, _) if name == "cancel" && function != "with_options" => changes.token(&value)?,
+                (None, _) if name == "_head" => changes.head(&value)?,
                 (None, Some(rest)) => rest.set_item(name, value)?,
                 (None, None) if function == "with_options" => {
                     return Err(unknown(function, &name, call_names()));
@@ -126,6 +129,13 @@ impl<'py> Changes<'py> {
             return wrong_type(format!("cancel must be elkapi.Cancel, not {}", type_name(value)));
         };
         self.cancel = Some(cancel.get().0.clone());
+        Ok(())
+    }
+
+    /// `_head=`: key, query, and field lines by name, of which None leaves one out.
+    fn head(&mut self, value: &Bound<'py, PyAny>) -> PyResult<()> {
+        let (key, query, fields) = value.extract()?;
+        self.head = Some(RequestHead { key, query, fields });
         Ok(())
     }
 

@@ -361,6 +361,12 @@ impl Chunk {
         known(slf.as_super(), intern!(slf.py(), "object"))
     }
 
+    /// The tier of service that the server uses, where it tells.
+    #[getter]
+    fn service_tier<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        known(slf.as_super(), intern!(slf.py(), "service_tier"))
+    }
+
     /// The server's name for its own state.
     #[getter]
     fn system_fingerprint<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -372,6 +378,11 @@ impl Chunk {
         let (py, chunk) = (slf.py(), slf.get());
         let unpickle = UNPICKLE.import(py, "elkapi._elkapi", "unpickle_chunk")?;
         (unpickle, (chunk.raw(py), chunk.text(py))).into_pyobject(py)
+    }
+
+    /// The same event with another document, for `model_copy`.
+    fn _with<'py>(&self, py: Python<'py>, json: &str) -> PyResult<Bound<'py, Chunk>> {
+        Chunk::of_parts(PyBytes::new(py, json.as_bytes()), self.text(py).clone())
     }
 }
 

@@ -9,7 +9,7 @@ use ureq::http::{HeaderName, HeaderValue, Method};
 use crate::call::{Call, Interrupt};
 use crate::cancel::Cancel;
 use crate::completion::{Completion, Wanted};
-use crate::config::{Config, Settings};
+use crate::config::{Config, RequestHead, Settings};
 use crate::error::{Attempt, Billed, Error, Kind};
 use crate::exchange::{Exchange, Outgoing};
 use crate::net;
@@ -73,6 +73,18 @@ impl Client {
         let settings = config.settings()?;
         let (exchange, pacer) = (self.0.exchange.clone(), self.0.pacer.clone());
         Ok(Client(Arc::new(Inner { config, settings, exchange, pacer, hooks: self.0.hooks.clone() })))
+    }
+
+    /// The same client over the same connections, whose requests have this head.
+    ///
+    /// # Errors
+    ///
+    /// `config`, naming the field, or for a key that cannot be used.
+    pub fn with_head(&self, head: &RequestHead) -> Result<Client, Error> {
+        let settings = self.0.settings.clone().with_head(head)?;
+        let (config, hooks) = (self.0.config.clone(), self.0.hooks.clone());
+        let (exchange, pacer) = (self.0.exchange.clone(), self.0.pacer.clone());
+        Ok(Client(Arc::new(Inner { config, settings, exchange, pacer, hooks })))
     }
 
     /// The same client over the same connections, which asks this hook when a signal interrupts a

@@ -360,9 +360,7 @@ impl Config {
         if let Some(traceparent) = &self.traceparent {
             fields.push((HeaderName::from_static("traceparent"), header_value("traceparent", traceparent)?));
         }
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
-            .map_err(|_| Error::config("The API key cannot stand in a header field").with_param("api_key"))?;
-        authorization.set_sensitive(true);
+        let authorization = bearer(&key)?;
         let trust = self.trust()?;
         let base_url = BaseUrl::parse(base_url, self.allow_http.unwrap_or(false))
             .map_err(|error| error.without(|text| key.cut_from(text)))?;
@@ -380,6 +378,8 @@ impl Config {
             contract,
             user_agent,
             fields,
+            left_out: Vec::new(),
+            query: String::new(),
             unary: self.limits(),
             stream: self.stream_limits(),
             max_event_bytes: usize::try_from(self.max_event_bytes.unwrap_or(128 << 20)).unwrap_or(usize::MAX),
@@ -586,6 +586,10 @@ pub(crate) struct Settings {
     pub contract: Contract,
     pub user_agent: HeaderValue,
     pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// Field lines that are not sent, whoever wrote them.
+    pub left_out: Vec<HeaderName>,
+    /// Behind every path, percent-encoded and without its question mark; empty for none.
+    pub query: String,
     pub unary: Limits,
     pub stream: Limits,
     pub max_event_bytes: usize,
@@ -594,6 +598,61 @@ pub(crate) struct Settings {
     pub idempotency_header: Option<HeaderName>,
     pub max_body_bytes: u64,
     pub max_idle_connections: usize,
+}
+
+/// What a single call says in its request's head, beside the options of [`Client::with`]: for faces of
+/// this library whose callers write field lines and query parameters themselves.
+///
+/// [`Client::with`]: crate::Client::with
+#[derive(Clone, Default)]
+pub struct RequestHead {
+    /// Another key than the client's.
+    pub key: Option<String>,
+    /// Query parameters behind the path, percent-encoded and without the question mark.
+    pub query: String,
+    /// Field lines by name, the client's own `Authorization`, `User-Agent`, `Accept` and `Content-Type`
+    /// among them; None leaves the field out.
+    pub fields: Vec<(String, Option<String>)>,
+}
+
+impl fmt::Debug for RequestHead {
+    /// Names alone: a value may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.fields.iter().map(|(name, _)| name);
+        f.debug_set().entries(names).finish()
+    }
+}
+
+impl Settings {
+    /// The same for a call with this head.
+    ///
+    /// # Errors
+    ///
+    /// `config`, naming the field, or for a key that cannot be used.
+    pub fn with_head(mut self, head: &RequestHead) -> Result<Settings, Error> {
+        if let Some(key) = &head.key {
+            let key = Secret::new(key)?;
+            self.authorization = bearer(&key)?;
+            self.key = key.beside([&self.key]);
+        }
+        self.query.clone_from(&head.query);
+        for (name, value) in &head.fields {
+            let Some(value) = value else {
+                self.left_out.push(field_name(name)?);
+                continue;
+            };
+            self.fields.push(field_of_call(name, value)?);
+            self.key = self.key.beside(&credentials(name, value));
+        }
+        Ok(self)
+    }
+}
+
+fn bearer(key: &Secret) -> Result<HeaderValue, Error> {
+    let mut authorization = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+        .map_err(|_| Error::config("The API key cannot stand in a header field").with_param("api_key"))?;
+    authorization.set_sensitive(true);
+    Ok(authorization)
 }
 
 /// Field lines that this client writes itself.
@@ -611,23 +670,39 @@ const OWN_FIELDS: &[&str] = &[
     "user-agent",
 ];
 
+/// Of those, what a single call may write or leave out.
+const OPEN_FIELDS: &[&str] = &["authorization", "content-type", "user-agent"];
+
+fn wrong_field(name: &str, why: &str) -> Error {
+    let quoted = crate::json::quote(name);
+    Error::config(format!("The header field {quoted} in the option \"headers\" {why}")).with_param("headers")
+}
+
+/// The name of a field that a single call may write.
+fn field_name(name: &str) -> Result<HeaderName, Error> {
+    let read =
+        HeaderName::try_from(name).map_err(|_| wrong_field(name, "has a name that HTTP does not allow"))?;
+    if OWN_FIELDS.contains(&read.as_str()) && !OPEN_FIELDS.contains(&read.as_str()) {
+        return Err(wrong_field(name, "is written by the client itself"));
+    }
+    Ok(read)
+}
+
+fn field_of_call(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
+    let read = field_name(name)?;
+    let value = HeaderValue::from_str(value).map_err(|_| {
+        wrong_field(name, "has a value with a line end, a control character or text outside ASCII")
+    })?;
+    Ok((read, value))
+}
+
 fn field(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Error> {
-    let wrong = |why: &str| {
-        let quoted = crate::json::quote(name);
-        Error::config(format!("The header field {quoted} in the option \"headers\" {why}"))
-            .with_param("headers")
-    };
-    let name = HeaderName::try_from(name).map_err(|_| wrong("has a name that HTTP does not allow"))?;
-    match name.as_str() {
-        "authorization" => Err(wrong("cannot be set; give the key as \"api_key\"")),
-        "user-agent" => Err(wrong("cannot be set; use the option \"user_agent\"")),
-        own if OWN_FIELDS.contains(&own) => Err(wrong("is written by the client itself")),
-        _ => {
-            let value = HeaderValue::from_str(value).map_err(|_| {
-                wrong("has a value with a line end, a control character or text outside ASCII")
-            })?;
-            Ok((name, value))
-        }
+    let (read, value) = field_of_call(name, value)?;
+    match read.as_str() {
+        "authorization" => Err(wrong_field(name, "cannot be set; give the key as \"api_key\"")),
+        "user-agent" => Err(wrong_field(name, "cannot be set; use the option \"user_agent\"")),
+        own if OWN_FIELDS.contains(&own) => Err(wrong_field(name, "is written by the client itself")),
+        _ => Ok((read, value)),
     }
 }
 
@@ -752,6 +827,33 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_writes_its_head_but_not_the_framing() {
+        let head = |name: &str, value: Option<&str>| RequestHead {
+            key: Some("sk-other".to_owned()),
+            query: "a=1".to_owned(),
+            fields: vec![(name.to_owned(), value.map(str::to_owned))],
+        };
+        let with = |head: &RequestHead| settings("{}").unwrap().with_head(head);
+        let made = with(&head("User-Agent", Some("mine"))).unwrap();
+        assert_eq!((made.authorization.to_str().unwrap(), &*made.query), ("Bearer sk-other", "a=1"));
+        assert_eq!(made.fields, [(HeaderName::from_static("user-agent"), HeaderValue::from_static("mine"))]);
+        let secret = with(&head("Authorization", Some("Basic c2VjcmV0"))).unwrap().key;
+        assert_eq!(secret.cut_from("sk-other, sk-test and c2VjcmV0"), "***, *** and ***");
+        assert_eq!(
+            with(&head("Authorization", None)).unwrap().left_out,
+            [HeaderName::from_static("authorization")]
+        );
+        for name in ["Host", "content-length", "Transfer-Encoding", "a b"] {
+            assert_eq!(with(&head(name, None)).err().unwrap().kind(), crate::error::Kind::Config, "{name}");
+            assert_eq!(
+                with(&head(name, Some("x"))).err().unwrap().kind(),
+                crate::error::Kind::Config,
+                "{name}"
+            );
+        }
+    }
 
     fn settings(json: &str) -> Result<Settings, Error> {
         let with_key =

@@ -191,7 +191,7 @@ impl Present {
 fn request(settings: &Settings, out: &Outgoing) -> Result<http::Request<()>, Error> {
     let mut request = http::Request::builder()
         .method(out.method.clone())
-        .uri(settings.base_url.join(out.path))
+        .uri(target(settings, out.path))
         .body(())
         .map_err(|_| {
             Error::argument(format!(
@@ -209,7 +209,20 @@ fn request(settings: &Settings, out: &Outgoing) -> Result<http::Request<()>, Err
     for (name, value) in settings.fields.iter().chain(&out.fields) {
         fields.insert(name.clone(), value.clone());
     }
+    for name in &settings.left_out {
+        fields.remove(name);
+    }
     Ok(request)
+}
+
+/// The address of a path, with the call's query behind it.
+fn target(settings: &Settings, path: &str) -> String {
+    let mut target = settings.base_url.join(path);
+    if !settings.query.is_empty() {
+        target.push(if path.contains('?') { '&' } else { '?' });
+        target.push_str(&settings.query);
+    }
+    target
 }
 
 /// A server may echo the key in any field: the value is shown without it, and a field that is named

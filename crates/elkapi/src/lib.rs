@@ -45,7 +45,7 @@ pub use call::Interrupt;
 pub use cancel::Cancel;
 pub use client::Client;
 pub use completion::{Choice, Completion, ToolCall, Usage};
-pub use config::{Config, DEFAULT_BASE_URL, Fields, OPTIONS, OptionRow};
+pub use config::{Config, DEFAULT_BASE_URL, Fields, OPTIONS, OptionRow, RequestHead};
 pub use error::{Attempt, Billed, Error, Kind, Limit, Phase, Verdict};
 pub use image::{Image, Source, data_url};
 pub use queue::{HeldChunk, Queue, Taken, Work};

@@ -113,9 +113,12 @@ pub(crate) fn of_status(reply: Reply, contract: Contract, key: &Secret) -> Error
         Some(row) if contract == Contract::Elkapi || row.billed == Billed::Yes => row.billed,
         _ => billed_of_status(status, speaker, contract),
     };
-    let retryable = match code_row {
-        Some(row) => row.retryable && billed == Billed::No,
-        None => retryable_of_status(kind, billed),
+    let retryable = match (reply.headers().get("x-should-retry"), code_row) {
+        // The server knows better, but not what may be paid twice.
+        (Some("false"), _) => false,
+        (Some("true"), _) => billed == Billed::No,
+        (_, Some(row)) => row.retryable && billed == Billed::No,
+        (_, None) => retryable_of_status(kind, billed),
     };
     let detail = match status {
         300..=399 => match reply.headers().get("location") {
@@ -433,6 +436,20 @@ mod tests {
             assert_eq!((error.billed(), error.retryable()), (Billed::Maybe, false), "{status}");
         }
         assert_eq!(error(521, &[], "", Contract::Elkapi).billed(), Billed::No);
+    }
+
+    #[test]
+    fn the_servers_word_on_repetition_holds_where_nothing_was_charged() {
+        let says = |status, word| error(status, &[("x-should-retry", word)], "{}", Contract::Openai);
+        for (status, word, retryable) in [
+            (429, "false", false),
+            (429, "true", true),
+            (404, "true", true),
+            (500, "true", false),
+            (429, "x", true),
+        ] {
+            assert_eq!(says(status, word).retryable(), retryable, "{status} {word}");
+        }
     }
 
     #[test]
