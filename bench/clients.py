@@ -102,9 +102,13 @@ class Line:
 
 
 def environment() -> dict[str, str]:
-    """Without what would send some clients through a proxy, or have them trust something else."""
+    """Without what sends some through a proxy, or changes whom they trust; Python keeps its bytecode."""
     foreign = ("_PROXY", "CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "ELKAPI_BASE_URL", "ELKAPI_API_KEY")
-    return {name: value for name, value in os.environ.items() if not name.upper().endswith(foreign)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().endswith(foreign) and not name.startswith("PYTHON")
+    }
 
 
 def run(name: str, scenario: str, read: str, base_url: str, calls: int, *more: object, **env: str) -> Line:

@@ -1,11 +1,10 @@
 """What an import takes: fresh processes, interleaved, with the bytecode compiled."""
 
-import os
 import statistics
 import subprocess
 from pathlib import Path
 
-from clients import PACKAGES, interpreter
+from clients import PACKAGES, environment, interpreter
 from ground import pinned
 from table import spread, table
 
@@ -39,8 +38,7 @@ def measured(processes: int) -> tuple[float, str]:
     for number in range(processes + 1):
         for name, (python, statement) in programs.items():
             command = pinned(1, python, "-c", CODE.format(statement=statement))
-            environment = {**os.environ, "PYTHONPATH": ""}
-            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+            done = subprocess.run(command, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
             if number:
                 figures[name].append([float(word) for word in done.stdout.split()])
     lines = [("package", "import, ms", "peak, MiB", "modules loaded", "version")]

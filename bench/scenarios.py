@@ -223,7 +223,7 @@ SCENARIOS = [
         "small",
         [Row(name, "text", what) for name, what in WHOLE.items()],
         calls=1,
-        rounds=(21, 5),
+        rounds=(21, 4),
     ),
 ]
 
@@ -245,7 +245,7 @@ STOPPED = Scenario(
         Row("httpx", "async", "`cancel` of a task of asyncio"),
     ],
     calls=40,
-    rounds=(3, 2),
+    rounds=(3, 1),
     times=("median, µs", "99 %, µs"),
     cpu="",
 )
