@@ -530,7 +530,7 @@ class Choice(Node):
     def finish_reason(self) -> str | None:
         """Why the choice ended: `"stop"`, `"length"`, `"tool_calls"`, `"content_filter"`, …"""
     @property
-    def logprobs(self) -> Node | None:
+    def logprobs(self) -> Logprobs | None:
         """Log probabilities, where asked for."""
 
 @final
@@ -648,7 +648,7 @@ class ChunkChoice(Node):
     def finish_reason(self) -> str | None:
         """Why the choice ended; None until it has."""
     @property
-    def logprobs(self) -> Node | None:
+    def logprobs(self) -> Logprobs | None:
         """Log probabilities, where asked for."""
 
 @final
@@ -702,11 +702,44 @@ class Usage(Node):
     def total_tokens(self) -> int | None:
         """Both together."""
     @property
-    def prompt_tokens_details(self) -> Node | None:
+    def prompt_tokens_details(self) -> TokenDetails | None:
         """What the request's tokens are made of."""
     @property
-    def completion_tokens_details(self) -> Node | None:
+    def completion_tokens_details(self) -> TokenDetails | None:
         """What the answer's tokens are made of."""
+
+@final
+class TokenDetails(Node):
+    """What token counts are made of, as the server gives it; what is absent is None, never 0."""
+
+    __match_args__: ClassVar[tuple[str, str]] = ...
+    @property
+    def reasoning_tokens(self) -> int | None:
+        """Of the answer: tokens of the model's thoughts."""
+    @property
+    def cached_tokens(self) -> int | None:
+        """Of the request: tokens that the server had kept."""
+    @property
+    def audio_tokens(self) -> int | None:
+        """Tokens of sound."""
+    @property
+    def accepted_prediction_tokens(self) -> int | None:
+        """Of the answer: tokens of a prediction that came true."""
+    @property
+    def rejected_prediction_tokens(self) -> int | None:
+        """Of the answer: tokens of a prediction that did not."""
+
+@final
+class Logprobs(Node):
+    """Log probabilities of a choice."""
+
+    __match_args__: ClassVar[tuple[str, str]] = ...
+    @property
+    def content(self) -> list[Any] | None:
+        """Those of the text, token by token."""
+    @property
+    def refusal(self) -> list[Any] | None:
+        """Those of a refusal, token by token."""
 
 @final
 class ToolCall(Node):

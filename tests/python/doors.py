@@ -16,7 +16,7 @@ from scripted import Server, reply
 KEY = "sk-test-doors-0123456789"
 MESSAGES: list[Any] = [{"role": "user", "content": "Hi"}]
 CHAT: dict[str, Any] = {"model": "m", "messages": MESSAGES}
-ANSWER = {
+ANSWER: dict[str, Any] = {
     "id": "c1",
     "object": "chat.completion",
     "created": 1,

@@ -16,6 +16,8 @@ from typing import Any
 import elkapi
 import elkapi.openai
 import httpx2
+import openai
+import pydantic
 import pytest
 from doors import AGAIN, ANSWER, CHAT, DONE, DOORS, KEY, MESSAGES, REFUSED, Door, chunk, event, opened
 from scripted import END, RESET, reply, stream
@@ -24,6 +26,13 @@ from scripted import END, RESET, reply, stream
 @pytest.fixture(params=DOORS)
 def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     yield from opened(request.param, monkeypatch)
+
+
+class Sea(pydantic.BaseModel):
+    """A sea."""
+
+    name: str
+    depth: int | None = None
 
 
 # URLs
@@ -153,6 +162,46 @@ def test_the_nested_extra_body_of_the_gateway_can_be_sent(door: Door) -> None:
     nested = {"google": {"image_config": {"image_size": "2K"}}}
     door.client().chat.completions.create(**CHAT, extra_body={"extra_body": nested})
     assert door.last.json["extra_body"] == nested
+
+
+def test_image_options_stand_where_the_gateway_looks_for_them(door: Door) -> None:
+    google = {"image_config": {"aspect_ratio": "16:9"}}
+    client = door.client()
+    client.chat.completions.create(**CHAT, extra_body={"google": google})
+    # Ours writes them at both places.
+    assert door.last.json.get("extra_body") == ({"google": google} if door.is_look_alike else None)
+    own = {"google": {}, "x": 1}
+    client.chat.completions.create(**CHAT, extra_body={"google": google, "extra_body": own})
+    assert (door.last.json["google"], door.last.json["extra_body"]) == (google, own)
+
+
+def test_an_omitted_member_of_extra_body_deletes_one(door: Door) -> None:
+    door.client().chat.completions.create(**CHAT, user="u", extra_body={"user": door.sdk.omit})
+    assert "user" not in door.last.json
+
+
+def test_models_of_pydantic_may_stand_in_a_request(door: Door) -> None:
+    class Message(pydantic.BaseModel):
+        role: str
+        content: str
+        name: str | None = None
+
+    message: Any = Message(role="user", content="Hi")
+    door.client().chat.completions.create(model="m", messages=[message])
+    assert door.last.json["messages"] == [{"role": "user", "content": "Hi"}]
+
+
+def test_an_answer_is_appended_to_the_messages(door: Door) -> None:
+    client = door.client()
+    message = client.chat.completions.create(**CHAT).choices[0].message
+    client.chat.completions.create(model="m", messages=[*MESSAGES, message])
+    assert door.last.json["messages"][1] == ANSWER["choices"][0]["message"]
+
+
+def test_a_class_as_response_format_belongs_to_parse(door: Door) -> None:
+    with pytest.raises(TypeError, match="parse"):
+        door.client().chat.completions.create(**CHAT, response_format=Sea)
+    assert door.requests == 0
 
 
 def test_messages_may_be_a_generator(door: Door) -> None:
@@ -309,6 +358,77 @@ def test_an_answer_without_a_length_ends_with_the_connection(door: Door) -> None
     body = json.dumps(ANSWER).encode()
     door.says([b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + body, END])
     assert door.client().chat.completions.create(**CHAT).id == "c1"
+
+
+def _whole(message: dict[str, Any], finish: str = "stop") -> list[Any]:
+    return reply({**ANSWER, "choices": [{"index": 0, "finish_reason": finish, "message": message}]})
+
+
+def test_an_answer_is_read_by_a_model(door: Door) -> None:
+    door.says(_whole({"role": "assistant", "content": '{"name": "North Sea", "depth": 95}'}))
+    answer = door.client().chat.completions.parse(**CHAT, response_format=Sea)
+    assert answer.choices[0].message.parsed == Sea(name="North Sea", depth=95)
+    schema = {
+        "description": "A sea.",
+        "properties": {
+            "name": {"title": "Name", "type": "string"},
+            "depth": {"anyOf": [{"type": "integer"}, {"type": "null"}], "title": "Depth"},
+        },
+        "required": ["name", "depth"],
+        "title": "Sea",
+        "type": "object",
+        "additionalProperties": False,
+    }
+    described = {"schema": schema, "name": "Sea", "strict": True}
+    assert door.last.json["response_format"] == {"type": "json_schema", "json_schema": described}
+
+
+def test_a_schema_is_strict_at_every_level(door: Door) -> None:
+    class Ocean(pydantic.BaseModel):
+        main: Sea = pydantic.Field(description="the largest")
+        seas: list[Sea]
+
+    door.says(_whole({"role": "assistant", "content": '{"main": {"name": "a"}, "seas": []}'}))
+    door.client().chat.completions.parse(**CHAT, response_format=Ocean)
+    schema = door.last.json["response_format"]["json_schema"]["schema"]
+    for inner in (schema, schema["$defs"]["Sea"], schema["properties"]["main"]):
+        assert inner["additionalProperties"] is False
+        assert inner["required"] == list(inner["properties"])
+    assert schema["properties"]["main"]["description"] == "the largest"
+    assert "default" not in schema["$defs"]["Sea"]["properties"]["depth"]
+
+
+@pytest.mark.parametrize(
+    ("finish", "error"),
+    [("length", "LengthFinishReasonError"), ("content_filter", "ContentFilterFinishReasonError")],
+)
+def test_a_part_of_an_answer_is_not_read(door: Door, finish: str, error: str) -> None:
+    door.says(_whole({"role": "assistant", "content": '{"name": "No'}, finish))
+    with pytest.raises(getattr(door.sdk, error)) as caught:
+        door.client().chat.completions.parse(**CHAT, response_format=Sea)
+    assert isinstance(caught.value, door.sdk.OpenAIError)
+
+
+def test_tool_calls_are_read_by_models(door: Door) -> None:
+    calls = [{"id": "t1", "type": "function", "function": {"name": "Sea", "arguments": '{"name": "a"}'}}]
+    door.says(_whole({"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls"))
+    tool = door.sdk.pydantic_function_tool(Sea)
+    answer = door.client().chat.completions.parse(**CHAT, tools=[tool])
+    assert answer.choices[0].message.tool_calls[0].function.parsed_arguments == Sea(name="a")
+    assert answer.choices[0].message.parsed is None
+    assert door.last.json["tools"] == [json.loads(json.dumps(tool))]
+    with pytest.raises(ValueError, match="strict"):
+        door.client().chat.completions.parse(
+            **CHAT, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]
+        )
+
+
+def test_details_that_a_server_leaves_out_are_none(door: Door) -> None:
+    usage = {**ANSWER["usage"], "completion_tokens_details": {"x": 1}, "prompt_tokens_details": {}}
+    door.says(reply({**ANSWER, "usage": usage}))
+    got = door.client().chat.completions.create(**CHAT).usage
+    assert got.completion_tokens_details.reasoning_tokens is None
+    assert (got.prompt_tokens_details.cached_tokens, got.completion_tokens_details.x) == (None, 1)
 
 
 # Raw responses
@@ -619,6 +739,66 @@ def test_the_helper_for_streams_gathers_the_answer(door: Door) -> None:
     assert "content.delta" in kinds
 
 
+def test_the_helper_tells_what_happens(door: Door) -> None:
+    def piece(**delta: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": None}
+        document = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+        return b"data: " + json.dumps({**document, "choices": [choice]}).encode() + b"\n\n"
+
+    def call(place: int, arguments: str, **more: str) -> dict[str, Any]:
+        return {"index": place, "function": {"arguments": arguments, **more}}
+
+    first = {**call(0, "", name="f"), "id": "t0", "type": "function"}
+    second = {**call(1, "{}", name="g"), "id": "t1", "type": "function"}
+    pieces = [piece(role="assistant", content="a"), piece(tool_calls=[first])]
+    pieces += [piece(tool_calls=[call(0, '{"x": 1}')]), piece(tool_calls=[second])]
+    door.says(stream(*pieces, event("", "tool_calls"), DONE))
+    with door.client().chat.completions.stream(**CHAT) as events:
+        told = [event for event in events if event.type != "chunk"]
+        final = events.get_final_completion()
+    names = [
+        *("content.delta", "tool_calls.function.arguments.delta", "content.done"),
+        *("tool_calls.function.arguments.delta", "tool_calls.function.arguments.delta"),
+        *("tool_calls.function.arguments.done", "content.delta", "tool_calls.function.arguments.done"),
+    ]
+    assert [event.type for event in told] == names
+    assert (told[2].content, told[5].name, told[5].arguments, told[7].index) == ("a", "f", '{"x": 1}', 1)
+    assert [call.function.name for call in final.choices[0].message.tool_calls] == ["f", "g"]
+
+
+def test_the_helper_takes_choices_in_any_order(door: Door) -> None:
+    """The package fails at a first choice that is not 0."""
+    other = json.loads(chunk("b", "stop"))
+    other["choices"][0]["index"] = 1
+    door.says(stream(b"data: " + json.dumps(other).encode() + b"\n\n", event("a", "stop"), DONE))
+    with door.client().chat.completions.stream(**CHAT) as events:
+        if not door.is_look_alike:
+            with pytest.raises(IndexError):
+                list(events)
+            return
+        final = events.get_final_completion()
+    assert [choice.message.content for choice in final.choices] == ["a", "b"]
+
+
+def test_the_helper_takes_tool_calls_without_an_index(door: Door) -> None:
+    """The package fails at them."""
+    document = json.loads(chunk(""))
+    function = {"name": "f", "arguments": "{}"}
+    document["choices"][0]["delta"] = {"tool_calls": [{"id": "t0", "type": "function", "function": function}]}
+    one = b"data: " + json.dumps(document).encode() + b"\n\n"
+    two = one.replace(b'"t0"', b'"t1"').replace(b'"f"', b'"g"')
+    door.says(stream(one, two, event("", "tool_calls"), DONE))
+    with door.client().chat.completions.stream(**CHAT) as events:
+        if not door.is_look_alike:
+            with pytest.raises(TypeError):
+                list(events)
+            return
+        done = [event.name for event in events if event.type == "tool_calls.function.arguments.done"]
+        final = events.get_final_completion()
+    assert done == ["f", "g"]
+    assert [call.id for call in final.choices[0].message.tool_calls] == ["t0", "t1"]
+
+
 # Errors
 
 
@@ -803,3 +983,80 @@ def test_a_connection_is_reused_by_whole_answers(door: Door) -> None:
     for _ in range(5):
         client.chat.completions.create(**CHAT)
     assert len({request.connection for request in door.server.requests}) == 1
+
+
+# What only the look-alike has
+
+
+def test_its_parameters_are_those_of_the_package() -> None:
+    import inspect
+
+    from elkapi.openai import _params, _request
+
+    theirs = set(inspect.signature(openai.resources.chat.completions.Completions.create).parameters)
+    assert {*_request.BODY, *_request.EXTRAS, "messages", "model", "self"} == theirs
+    typed = {*_params.Creates.__annotations__, "stream"}
+    assert typed == _request.BODY | _request.EXTRAS
+
+
+def test_what_the_package_calls_omitted_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    for door in opened("elkapi", monkeypatch):
+        absent = {"temperature": openai.omit, "seed": openai.NOT_GIVEN}
+        timeout = openai.Timeout(30, read=5)
+        door.client().chat.completions.create(**CHAT, **absent, extra_body=openai.omit, timeout=timeout)
+        assert set(door.last.json) == {"messages", "model", "stream"}
+
+
+def test_a_total_bounds_the_whole_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    for door in opened("elkapi", monkeypatch):
+        head, *_ = reply(ANSWER)
+        door.says([part for byte in head for part in (bytes([byte]), 0.05)])
+        with pytest.raises(elkapi.APITimeoutError) as caught:
+            door.client().chat.completions.create(**CHAT, timeout=elkapi.Timeout(total=0.4))
+        assert caught.value.limit == "total"
+
+
+def test_a_client_is_pickled_without_a_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for door in opened("elkapi", monkeypatch):
+        monkeypatch.setenv("ELKAPI_API_KEY", "sk-around-0123456789")
+        client = door.client(api_key=None, default_headers={"X-A": "1"})
+        pickled = pickle.dumps(client)
+        assert b"sk-around" not in pickled
+        monkeypatch.setenv("ELKAPI_API_KEY", "sk-later-0123456789")
+        pickle.loads(pickled).chat.completions.create(**CHAT)
+        assert (door.last["authorization"], door.last["x-a"]) == ("Bearer sk-later-0123456789", "1")
+        assert KEY.encode() in pickle.dumps(door.client())
+
+
+def test_an_http_client_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for door in opened("elkapi", monkeypatch):
+        with httpx2.Client() as http, pytest.raises(TypeError, match="proxy="):
+            door.client(http_client=http)
+        with pytest.raises(TypeError, match=r"OpenAI\(\) got an unexpected keyword argument 'timeuot'"):
+            door.client(timeuot=3)
+
+
+def test_a_stream_says_whether_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    for door in opened("elkapi", monkeypatch):
+        door.says(stream(event("a")))
+        events = door.client().chat.completions.create(**CHAT, stream=True)
+        with pytest.raises(elkapi.TruncatedError):
+            list(events)
+        assert not events.completed
+        door.says(stream(event("a", "stop"), DONE))
+        events = door.client().chat.completions.create(**CHAT, stream=True)
+        assert len(list(events)) == 1
+        assert events.completed
+
+
+def test_a_copy_of_an_answer_has_other_members(monkeypatch: pytest.MonkeyPatch) -> None:
+    for door in opened("elkapi", monkeypatch):
+        answer = door.client().chat.completions.create(**CHAT)
+        other = answer.model_copy(update={"model": "n", "more": [1]})
+        assert (other.model, other.more, other.id, answer.model) == ("n", [1], "c1", "m")
+        assert type(other) is type(answer)
+        assert (answer.model_extra["gateway_field"].deep, set(answer.model_extra)) == (1, {"gateway_field"})
+        assert answer.model_fields_set == set(ANSWER)
+        assert answer.choices[0].message.model_copy(update={"content": "x"}).content == "x"
+        with pytest.raises(TypeError, match="indnt"):
+            answer.model_dump(indnt=2)

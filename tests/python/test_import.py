@@ -18,6 +18,15 @@ def test_import_loads_only_the_extension_and_the_errors() -> None:
     assert set(_run(code).split()) == ALLOWED
 
 
+def test_the_look_alike_loads_no_package_of_others() -> None:
+    code = (
+        "import sys, elkapi; loaded = set(sys.modules); elkapi.OpenAI, elkapi.AsyncOpenAI\n"
+        "more = {name.partition('.')[0] for name in set(sys.modules) - loaded}\n"
+        "print('elkapi.openai' in loaded, sorted(more & {'asyncio', 'httpx2', 'openai', 'pydantic'}))"
+    )
+    assert _run(code) == "False []\n"
+
+
 def test_import_takes_a_few_milliseconds() -> None:
     code = "import time; start = time.perf_counter(); import elkapi; print(time.perf_counter() - start)"
     # 5 ms without compiled bytecode, under 2 ms with it; ten times that is still a regression to see.

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any, assert_type
 
 import elkapi
+import elkapi.openai
 import pydantic
-from conftest import Gateway
+from conftest import KEY, Gateway
 
 
 def test_answers_have_the_types_that_the_stub_says(gateway: Gateway) -> None:
@@ -33,7 +34,8 @@ def test_answers_have_the_types_that_the_stub_says(gateway: Gateway) -> None:
     assert_type(answer.usage, elkapi.Usage | None)
     assert isinstance(answer.usage, elkapi.Usage)
     assert isinstance(assert_type(answer.usage.total_tokens, int | None), int)
-    assert isinstance(assert_type(answer.usage.prompt_tokens_details, elkapi.Node | None), elkapi.Node)
+    details = assert_type(answer.usage.prompt_tokens_details, elkapi.TokenDetails | None)
+    assert isinstance(details, elkapi.TokenDetails)
     assert_type(answer.finish_reason, str | None)
     assert_type(answer.to_message(), dict[str, Any])
     assert_type(answer["id"], Any)
@@ -80,6 +82,27 @@ def test_a_picture_has_the_types_that_the_stub_says(client: elkapi.Client) -> No
     assert isinstance(assert_type(picture.bytes, bytes | None), bytes)
     assert isinstance(assert_type(picture.media_type, str | None), str)
     assert assert_type(picture.url, str | None) is None
+
+
+def test_the_look_alike_has_the_types_that_it_says(gateway: Gateway) -> None:
+    asked = gateway.url()
+    with elkapi.OpenAI(base_url=asked, api_key=KEY) as client:
+        create = client.chat.completions.create
+        answer = create(model="m", messages=[{"role": "user", "content": "Hi"}], temperature=elkapi.omit)
+        assert isinstance(assert_type(answer, elkapi.Completion), elkapi.Completion)
+        messages = [{"role": "user", "content": "Hi"}, answer.choices[0].message]
+        stream = create(model="m", messages=messages, stream=True)
+        assert_type(stream, elkapi.openai.Stream[elkapi.Chunk])
+        for chunk in stream:
+            assert isinstance(assert_type(chunk, elkapi.Chunk), elkapi.Chunk)
+        assert isinstance(
+            assert_type(client.models.retrieve("gemini-3.1-pro-preview"), elkapi.Document), elkapi.Document
+        )
+        with client.chat.completions.stream(model="m", messages=messages) as events:
+            for event in events:
+                if event.type == "content.delta":
+                    assert isinstance(assert_type(event.delta, str), str)
+            assert_type(events.get_final_completion(), elkapi.Completion)
 
 
 def test_errors_have_the_types_that_they_say(gateway: Gateway) -> None:

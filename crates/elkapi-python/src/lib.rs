@@ -37,7 +37,9 @@ mod _elkapi {
     #[pymodule_export]
     use crate::interrupt::Cancel;
     #[pymodule_export]
-    use crate::node::{Attempt, Choice, ChunkChoice, Function, Message, Node, ToolCall, Usage};
+    use crate::node::{
+        Attempt, Choice, ChunkChoice, Function, Logprobs, Message, Node, TokenDetails, ToolCall, Usage,
+    };
     #[pymodule_export]
     use crate::options::{ImageOptions, Timeout};
     #[pymodule_export]

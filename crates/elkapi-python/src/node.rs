@@ -35,6 +35,10 @@ pub enum Shape {
     Message,
     /// The token counts.
     Usage,
+    /// What token counts are made of.
+    TokenDetails,
+    /// Log probabilities of a choice.
+    Logprobs,
     /// An element of `tool_calls`.
     ToolCall,
     /// A tool call's `function`.
@@ -54,6 +58,8 @@ impl Shape {
             (Shape::Completion | Shape::Chunk, "usage") => Shape::Usage,
             (Shape::Choice | Shape::ChunkChoice, "message") | (Shape::ChunkChoice, "delta") => Shape::Message,
             (Shape::Message, "tool_calls") => Shape::ToolCall,
+            (Shape::Usage, "prompt_tokens_details" | "completion_tokens_details") => Shape::TokenDetails,
+            (Shape::Choice | Shape::ChunkChoice, "logprobs") => Shape::Logprobs,
             (Shape::ToolCall, "function") | (Shape::Message, "function_call") => Shape::Function,
             _ => Shape::Node,
         }
@@ -70,6 +76,8 @@ impl Shape {
             Shape::ChunkChoice => ChunkChoice::MEMBERS,
             Shape::Message => Message::MEMBERS,
             Shape::Usage => Usage::MEMBERS,
+            Shape::TokenDetails => TokenDetails::MEMBERS,
+            Shape::Logprobs => Logprobs::MEMBERS,
             Shape::ToolCall => ToolCall::MEMBERS,
             Shape::Function => Function::MEMBERS,
             Shape::Attempt => Attempt::MEMBERS,
@@ -312,6 +320,8 @@ pub fn wrapped<'py>(value: &Bound<'py, PyAny>, shape: Shape) -> PyResult<Bound<'
         Shape::ChunkChoice => Bound::new(py, base.add_subclass(ChunkChoice))?.into_any(),
         Shape::Message => Bound::new(py, base.add_subclass(Message))?.into_any(),
         Shape::Usage => Bound::new(py, base.add_subclass(Usage))?.into_any(),
+        Shape::TokenDetails => Bound::new(py, base.add_subclass(TokenDetails))?.into_any(),
+        Shape::Logprobs => Bound::new(py, base.add_subclass(Logprobs))?.into_any(),
         Shape::ToolCall => Bound::new(py, base.add_subclass(ToolCall))?.into_any(),
         Shape::Function => Bound::new(py, base.add_subclass(Function))?.into_any(),
         Shape::Attempt => Bound::new(py, base.add_subclass(Attempt))?.into_any(),
@@ -753,6 +763,32 @@ node_class! {
     "prompt_tokens_details" prompt_tokens_details;
     /// What the answer's tokens are made of.
     "completion_tokens_details" completion_tokens_details;
+    {}
+}
+
+node_class! {
+    /// What token counts are made of, as the server gives it; what is absent is None, never 0.
+    TokenDetails matches("reasoning_tokens", "cached_tokens");
+    /// Of the answer: tokens of the model's thoughts.
+    "reasoning_tokens" reasoning_tokens;
+    /// Of the request: tokens that the server had kept.
+    "cached_tokens" cached_tokens;
+    /// Tokens of sound.
+    "audio_tokens" audio_tokens;
+    /// Of the answer: tokens of a prediction that came true.
+    "accepted_prediction_tokens" accepted_prediction_tokens;
+    /// Of the answer: tokens of a prediction that did not.
+    "rejected_prediction_tokens" rejected_prediction_tokens;
+    {}
+}
+
+node_class! {
+    /// Log probabilities of a choice.
+    Logprobs matches("content", "refusal");
+    /// Those of the text, token by token.
+    "content" content;
+    /// Those of a refusal, token by token.
+    "refusal" refusal;
     {}
 }
 
