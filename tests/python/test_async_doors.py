@@ -13,7 +13,7 @@ import elkapi
 import pydantic
 import pytest
 from doors import AGAIN, ANSWER, CHAT, DONE, KEY, REFUSED, Door, event, opened
-from scripted import GONE, RESET, reply, stream
+from scripted import END, GONE, RESET, reply, stream
 
 Main = Callable[[], Awaitable[Any]]
 
@@ -308,7 +308,7 @@ def test_a_stream_that_breaks_off_raises_a_connection_error(door: AsyncDoor) -> 
 
 @pytest.mark.parametrize("streams", [False, True])
 def test_a_silent_server_is_a_timeout(door: AsyncDoor, streams: bool) -> None:
-    door.says(stream(event("a"), 30, end=False) if streams else [30])
+    door.says(stream(event("a"), 10, END, end=False) if streams else [10, END])
 
     async def main() -> None:
         async with door.async_client(timeout=0.2) as client:

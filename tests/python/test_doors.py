@@ -704,7 +704,7 @@ def test_a_second_loop_goes_on_where_the_first_stopped(door: Door) -> None:
 
 
 def test_a_closed_stream_ends(door: Door) -> None:
-    door.says(stream(event("a"), 30, end=False))
+    door.says(stream(event("a"), 10, END, end=False))
     events = door.client().chat.completions.create(**CHAT, stream=True)
     next(events)
     began = time.monotonic()
@@ -858,7 +858,7 @@ def test_a_refused_connection_is_a_connection_error_with_its_cause(door: Door) -
 
 
 def test_a_silent_server_is_a_timeout_with_its_cause(door: Door) -> None:
-    door.says([30])
+    door.says([10, END])
     with pytest.raises(door.sdk.APITimeoutError) as caught:
         door.client(timeout=0.2).chat.completions.create(**CHAT)
     if door.is_look_alike:
@@ -869,7 +869,7 @@ def test_a_silent_server_is_a_timeout_with_its_cause(door: Door) -> None:
 
 
 def test_a_stream_that_falls_silent_is_a_timeout(door: Door) -> None:
-    door.says(stream(event("a"), 30, end=False))
+    door.says(stream(event("a"), 10, END, end=False))
     with pytest.raises(door.sdk.APITimeoutError):
         list(door.client(timeout=0.2).chat.completions.create(**CHAT, stream=True))
 
@@ -880,7 +880,7 @@ def test_a_stream_that_falls_silent_is_a_timeout(door: Door) -> None:
     ids=["httpx2", "of-the-package", "float"],
 )
 def test_a_call_has_its_own_timeout(door: Door, timeout: Any) -> None:
-    door.says([30])
+    door.says([10, END])
     with pytest.raises(door.sdk.APITimeoutError):
         door.client(timeout=None).chat.completions.create(**CHAT, timeout=timeout(door.sdk))
 
@@ -914,7 +914,7 @@ def test_errors_can_be_made_by_others(door: Door) -> None:
 
 
 def test_timeouts_are_pickled(door: Door) -> None:
-    door.says([30])
+    door.says([10, END])
     with pytest.raises(door.sdk.APITimeoutError) as caught:
         door.client(timeout=0.1).chat.completions.create(**CHAT)
     again = pickle.loads(pickle.dumps(caught.value))
