@@ -236,11 +236,11 @@ def versions() -> str:
 def wheel_mb() -> float:
     """The package's files as a wheel holds them."""
     package = ROOT / "python" / "elkapi"
-    files = [*package.glob("*.py"), *package.glob("*.pyi"), *package.glob("*.so")]
+    files = [file for file in package.rglob("*") if file.suffix in (".py", ".pyi", ".so")]
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
-            archive.write(file, file.name)
+            archive.write(file, file.relative_to(package))
     return len(whole.getvalue()) / 1e6
 
 
