@@ -27,7 +27,7 @@ use crate::record::{self, Recorder};
 use crate::reply::Reply;
 use crate::stream::OwnedChunk;
 use crate::sys::fork;
-use crate::sys::thread::spawn_quiet;
+use crate::sys::thread::{spawn_quiet, yield_to_others};
 use crate::sys::wake::Level;
 use job::Job;
 use window::Permit;
@@ -360,6 +360,8 @@ impl Shared {
     /// Sees to it that somebody attends to what waits: a worker at best, else the keeper.
     fn staff(self: &Arc<Shared>, mut state: MutexGuard<'_, State>) {
         if state.waiting.len() <= state.idle {
+            // Whoever wakes must not find the lock held.
+            drop(state);
             self.work.notify_one();
         } else if state.threads < self.workers {
             state.threads += 1;
@@ -406,6 +408,7 @@ impl Shared {
 
     /// What a worker does: calls, one after the other, as long as there are some.
     fn work(&self) {
+        yield_to_others();
         while let Some(job) = self.next_job() {
             let tag = job.tag();
             let (answer, error) = job.run(self);

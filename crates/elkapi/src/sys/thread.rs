@@ -16,6 +16,21 @@ pub(crate) fn spawn_quiet(name: &str, run: impl FnOnce() + Send + 'static) -> io
     started.map(drop)
 }
 
+/// From now on this thread, when it is woken, does not take the core away from who runs there: it waits
+/// until that one sleeps or its time is over. Where the system has no such thing, nothing changes.
+///
+/// Without it, who hands over work loses its own core to the thread that it wakes, for milliseconds.
+pub(crate) fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: plain data of which zero is a value; the call reads it and changes this thread alone.
+        unsafe {
+            let normal: libc::sched_param = std::mem::zeroed();
+            libc::pthread_setschedparam(libc::pthread_self(), libc::SCHED_BATCH, &normal);
+        }
+    }
+}
+
 /// All signals blocked on this thread; a thread started meanwhile inherits that. Restored on drop.
 struct SignalMask(libc::sigset_t);
 
