@@ -569,7 +569,7 @@ ELK_API const char *elk_result_type(const elk_result *result, const char *pointe
  * `len`: NULL, or where to write the number of bytes.
  *
  * Returns: the document; `""` for a failure (see `elk_result_body`).
- * Ownership: lent until the result is freed; not a copy.
+ * Ownership: lent until the result is freed; a copy only where the text is longer than 64 KiB.
  * Threads: any, concurrently.
  * Since: 0.1
  */
@@ -600,7 +600,7 @@ ELK_API const char *elk_result_error(const elk_result *result, size_t *len);
  * `len`: NULL, or where to write the number of bytes.
  *
  * Returns: the bytes, a NUL behind them; `""` where no reply arrived.
- * Ownership: lent until the result is freed; not a copy.
+ * Ownership: lent until the result is freed; a copy only where the answer's text is longer than 64 KiB.
  * Threads: any, concurrently.
  * Since: 0.1
  */

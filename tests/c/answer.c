@@ -145,9 +145,18 @@ int main(int argc, char **argv) {
     size_t after = mallinfo2().uordblks;
     CHECK(after < before + 2000, "2000 calls took %ld bytes that nobody gave back", (long)(after - before));
 
+    /* A long text is lent where it stands in the reply, which then reads as it was sent all the same. */
+    elk_result *long_one = ask(quick, "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}],\"sim\":{\"bytes\":300000}}");
+
     elk_client_free(quick);
     views(answer);
     threads(answer);
     elk_result_free(answer);
+    size_t length = 0;
+    elk_result_text(long_one, &length);
+    CHECK(length >= 300000, "a text of %lu bytes", (unsigned long)length);
+    threads(long_one);
+    views(long_one);
+    elk_result_free(long_one);
     return CHECK_RESULT();
 }

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use elkapi_core::json::{Document, Type, View};
-use elkapi_core::{Body, Completion, Error, Image, Kind, OwnedChunk, Reply};
+use elkapi_core::{Completion, Error, Image, Kind, OwnedChunk, Reply};
 
 use crate::ffi::Lent;
 use crate::status::{OK, elk_status};
@@ -23,7 +23,9 @@ pub struct elk_result {
     chunk: OnceLock<Option<Document>>,
     error: OnceLock<Option<Document>>,
     call: OnceLock<Option<Document>>,
-    kept: Mutex<HashMap<Key, Body>>,
+    text: OnceLock<Vec<u8>>,
+    /// Each with a NUL behind it.
+    kept: Mutex<HashMap<Key, Vec<u8>>>,
 }
 
 enum Outcome {
@@ -37,7 +39,6 @@ enum Outcome {
 #[derive(PartialEq, Eq, Hash)]
 enum Key {
     Verdict,
-    Text,
     Error,
     Message,
     Header(String),
@@ -55,7 +56,10 @@ const _: fn() = || {
 impl elk_result {
     pub(crate) fn of(outcome: Result<Completion, Error>) -> elk_result {
         elk_result::new(match outcome {
-            Ok(answer) => Outcome::Answer(answer),
+            Ok(mut answer) => {
+                answer.close_text();
+                Outcome::Answer(answer)
+            }
             Err(error) => Outcome::Failure(error, None),
         })
     }
@@ -63,7 +67,7 @@ impl elk_result {
     /// What a stream came to: its answer, or the error and what had arrived before it.
     pub(crate) fn of_stream(answer: Option<Completion>, error: Option<Error>) -> elk_result {
         match (answer, error) {
-            (Some(answer), None) => elk_result::new(Outcome::Answer(answer)),
+            (Some(answer), None) => elk_result::of(Ok(answer)),
             (partial, Some(error)) => elk_result::new(Outcome::Failure(error, partial)),
             (None, None) => elk_result::failed(Error::new(Kind::Internal, "A stream came to nothing")),
         }
@@ -79,7 +83,7 @@ impl elk_result {
 
     fn new(outcome: Outcome) -> elk_result {
         let (chunk, error, call) = Default::default();
-        elk_result { outcome, chunk, error, call, kept: Mutex::default() }
+        elk_result { outcome, chunk, error, call, text: OnceLock::new(), kept: Mutex::default() }
     }
 
     /// The answer, whole or partial.
@@ -103,12 +107,12 @@ impl elk_result {
     fn lend(&self, key: Key, make: impl FnOnce() -> Option<Vec<u8>>) -> Lent {
         // A panic elsewhere cannot leave the map half changed.
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(body) = kept().get(&key) {
-            return Lent::of(body);
+        if let Some(text) = kept().get(&key) {
+            return Lent::with_nul(text);
         }
         // Made outside the lock; where two threads make the same, the first one's stays.
         match make() {
-            Some(bytes) => Lent::of(kept().entry(key).or_insert_with(|| Body::new(bytes))),
+            Some(bytes) => Lent::with_nul(kept().entry(key).or_insert_with(|| with_nul(bytes))),
             None => Lent::NOTHING,
         }
     }
@@ -158,6 +162,13 @@ impl elk_result {
     fn images(&self) -> &[Image] {
         self.answer().map(Completion::images).unwrap_or_default()
     }
+}
+
+fn with_nul(mut bytes: Vec<u8>) -> Vec<u8> {
+    // A plain push onto a full vector would double it.
+    bytes.reserve_exact(1);
+    bytes.push(0);
+    bytes
 }
 
 /// The text's bytes, with room for the NUL that is put behind them: texts of megabytes are copied once.
@@ -217,7 +228,11 @@ pub unsafe extern "C" fn elk_result_message(result: *const elk_result) -> *const
 pub unsafe extern "C" fn elk_result_text(result: *const elk_result, len: *mut usize) -> *const c_char {
     boundary!(result, Lent::EMPTY.give(out!(len)) => match (&result.outcome, result.answer()) {
         (Outcome::Chunk(chunk), _) => Lent::of(chunk.text()).give(out!(len)),
-        (_, Some(answer)) => result.lend(Key::Text, || Some(with_room(answer.text()))).give(out!(len)),
+        (_, Some(answer)) => match answer.closed_text() {
+            Some(text) => Lent::with_nul(text),
+            None => Lent::with_nul(result.text.get_or_init(|| with_nul(with_room(answer.text())))),
+        }
+        .give(out!(len)),
         (_, None) => Lent::EMPTY.give(out!(len)),
     })
 }
@@ -342,7 +357,7 @@ pub unsafe extern "C" fn elk_result_type(result: *const elk_result, pointer: *co
 /// `len`: NULL, or where to write the number of bytes.
 ///
 /// Returns: the document; `""` for a failure (see `elk_result_body`).
-/// Ownership: lent until the result is freed; not a copy.
+/// Ownership: lent until the result is freed; a copy only where the text is longer than 64 KiB.
 /// Threads: any, concurrently.
 /// Since: 0.1
 #[unsafe(no_mangle)]
@@ -382,7 +397,7 @@ pub unsafe extern "C" fn elk_result_error(result: *const elk_result, len: *mut u
 /// `len`: NULL, or where to write the number of bytes.
 ///
 /// Returns: the bytes, a NUL behind them; `""` where no reply arrived.
-/// Ownership: lent until the result is freed; not a copy.
+/// Ownership: lent until the result is freed; a copy only where the answer's text is longer than 64 KiB.
 /// Threads: any, concurrently.
 /// Since: 0.1
 #[unsafe(no_mangle)]

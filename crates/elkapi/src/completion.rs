@@ -42,6 +42,9 @@ struct Inner {
     stream: Option<StreamFacts>,
 }
 
+/// From this many bytes on, a copy of the text is what an answer costs.
+const WORTH_CLOSING: usize = 64 * 1024;
+
 /// What only a stream can tell.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamFacts {
@@ -137,6 +140,25 @@ impl Completion {
             inner.elapsed_ms = elapsed_ms;
         }
         self
+    }
+
+    /// Puts a NUL behind a long text where it stands in the reply, so that C can borrow it: a text of
+    /// megabytes is not copied. The document as it was sent is then copied when it is asked for. Only
+    /// while nothing shares the answer.
+    pub fn close_text(&mut self) {
+        let content =
+            self.first_choice().and_then(Choice::message).and_then(|message| message.get("content"));
+        let Some(string) = content.map(View::range).filter(|string| string.len() >= WORTH_CLOSING) else {
+            return;
+        };
+        if let Some(Inner { document, reply, .. }) = Arc::get_mut(&mut self.0) {
+            document.close(reply, string);
+        }
+    }
+
+    /// The text behind which [`Completion::close_text`] put a NUL, with that.
+    pub fn closed_text(&self) -> Option<&[u8]> {
+        self.first_choice()?.message()?.get("content")?.closed()
     }
 
     /// The answer document: byte for byte as the server sent it, or what a stream folded to.
@@ -456,6 +478,49 @@ mod tests {
         assert_eq!(answer.text(), "AB");
         assert_eq!(answer.choices().map(Choice::index).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(answer.json(), body);
+    }
+
+    #[test]
+    fn a_long_text_is_closed_where_it_stands_and_everything_else_reads_as_it_was_sent() {
+        let long = "é".repeat(WORTH_CLOSING);
+        for mark in ["", "\u{FEFF}"] {
+            let message = format!(r#"{{"role":"assistant","content":"{long}","x":[1]}}"#);
+            let body = format!(r#"{mark} {{"id":"c","choices":[{{"message":{message}}}]}} "#);
+            let mut answer = read(body.as_bytes()).unwrap();
+            assert_eq!(answer.closed_text(), None);
+            answer.close_text();
+            let closed = answer.closed_text().unwrap();
+            assert_eq!(closed, format!("{long}\0").as_bytes());
+            assert!(
+                answer.reply().text_in_place().unwrap().as_bytes().as_ptr_range().contains(&closed.as_ptr())
+            );
+            assert_eq!(answer.text(), long);
+            let content = answer.pointer("/choices/0/message/content").unwrap();
+            assert_eq!(content.raw(), format!("\"{long}\""));
+            assert_eq!(content.as_str().unwrap(), long);
+            assert_eq!(answer.pointer("/choices/0/message").unwrap().raw(), message);
+            assert_eq!(answer.pointer("/choices/0/message/x/0").unwrap().raw(), "1");
+            assert_eq!(answer.root().raw(), body.trim_start_matches('\u{FEFF}').trim());
+            assert_eq!((answer.json(), answer.body()), (body.as_bytes(), body.as_bytes()));
+            assert_eq!(answer.reply().body_with_nul(), format!("{body}\0").as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_short_or_has_escapes_or_is_shared_is_not_closed() {
+        let long = "x".repeat(WORTH_CLOSING);
+        let of = |content: &str| {
+            read(format!(r#"{{"choices":[{{"message":{{"content":{content}}}}}]}}"#).as_bytes())
+        };
+        for content in ["\"short\"", "null", "[]", &format!("\"{long}\\n\"")] {
+            let mut answer = of(content).unwrap();
+            answer.close_text();
+            assert_eq!(answer.closed_text(), None, "{}", &content[..5.min(content.len())]);
+        }
+        let mut shared = of(&format!("\"{long}\"")).unwrap();
+        let other = shared.clone();
+        shared.close_text();
+        assert_eq!((shared.closed_text(), other.text().as_ref()), (None, long.as_str()));
     }
 
     #[test]

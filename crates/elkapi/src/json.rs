@@ -147,8 +147,29 @@ impl Document {
 
     fn text(&self) -> &str {
         match &self.source {
-            Source::Reply(reply, start) => &reply.text().unwrap_or_default()[*start..],
+            Source::Reply(reply, start) => &reply.text_in_place().unwrap_or_default()[*start..],
             Source::Own(text) => text,
+        }
+    }
+
+    /// A piece of the text as it was written: [`Document::text`] but for a quote that gave way to a NUL.
+    fn written(&self, range: Range<usize>) -> &str {
+        if let Source::Reply(reply, start) = &self.source
+            && reply.closed_at().is_some_and(|at| (range.start + start..range.end + start).contains(&at))
+        {
+            return &reply.text().unwrap_or_default()[*start..][range];
+        }
+        &self.text()[range]
+    }
+
+    /// Puts a NUL behind a long string without escapes, in place of its quote in the reply, so that C can
+    /// borrow it where it stands. `reply`: the one that was read; nothing else may share it.
+    pub(crate) fn close(&mut self, reply: &mut Reply, string: Range<usize>) {
+        let Source::Reply(_, start) = self.source else { return };
+        if self.long.is_plain(string.start) {
+            self.source = Source::Own(Arc::from(""));
+            reply.close(start + string.end - 1);
+            self.source = Source::Reply(reply.clone(), start);
         }
     }
 
@@ -184,7 +205,20 @@ impl<'a> View<'a> {
 
     /// The JSON text of this place, as written.
     pub fn raw(self) -> &'a str {
-        &self.document.text()[self.node.range.clone()]
+        self.document.written(self.range())
+    }
+
+    /// Where it stands in the text, quotes included.
+    pub(crate) fn range(self) -> Range<usize> {
+        self.node.range.clone()
+    }
+
+    /// A string's bytes with a NUL behind them, where [`Document::close`] put one.
+    pub(crate) fn closed(self) -> Option<&'a [u8]> {
+        let Source::Reply(reply, start) = &self.document.source else { return None };
+        let range = self.range();
+        (reply.closed_at()? + 1 == start + range.end && self.kind() == Type::String)
+            .then(|| &self.document.text().as_bytes()[range.start + 1..range.end])
     }
 
     fn children(self) -> &'a Children {
@@ -292,7 +326,15 @@ impl<'a> View<'a> {
 
     /// The string's text; lone surrogates become U+FFFD. `None` for anything but a string.
     pub fn as_str(self) -> Option<Cow<'a, str>> {
-        (self.kind() == Type::String).then(|| unescape(self.raw()))
+        if self.kind() != Type::String {
+            return None;
+        }
+        let range = self.range();
+        let text = self.document.text();
+        if self.document.long.is_plain(range.start) {
+            return Some(Cow::Borrowed(&text[range.start + 1..range.end - 1]));
+        }
+        Some(unescape(&text[range]))
     }
 
     /// Whole numbers, numbers like `5.0`, and booleans as 1 and 0.
@@ -356,6 +398,42 @@ fn check(text: &str) -> Result<(Node, Long), NotJson> {
 /// Checks that the text is one JSON value, as deep as views go, and gives it without white space around.
 pub(crate) fn walkable(text: &str) -> Option<&str> {
     scan::check(text).map(|checked| &text[checked.value])
+}
+
+/// Whether the text is one JSON string and nothing else.
+pub(crate) fn is_string(text: &str) -> bool {
+    scan::is_string(text)
+}
+
+/// A text that was found to be one JSON value.
+pub(crate) struct Value<'a> {
+    /// Without white space around.
+    pub text: &'a str,
+    long: Long,
+    /// Of `text` in what was checked.
+    offset: usize,
+}
+
+impl<'a> Value<'a> {
+    /// Checks the text, which may nest to any depth.
+    pub fn check(text: &'a str) -> Result<Value<'a>, NotJson> {
+        match scan::check(text) {
+            Some(checked) => {
+                let offset = checked.value.start;
+                Ok(Value { text: &text[checked.value], long: checked.long, offset })
+            }
+            None => Ok(Value { text: value(text)?, long: Long::default(), offset: 0 }),
+        }
+    }
+
+    /// Looks at an object's members in their order; at nothing of anything else.
+    pub fn each_member(&self, mut each: impl FnMut(Cow<'a, str>, &'a str)) {
+        if self.text.starts_with('{') {
+            let long = (self.offset == 0).then_some(&self.long);
+            Walk::new(self.text, long)
+                .members(0, |name, value| each(unescape(&self.text[name]), &self.text[value]));
+        }
+    }
 }
 
 /// Checks that the text is one JSON value of any depth and gives it without white space around.

@@ -3,9 +3,11 @@
 //! Filled by `exchange`, judged by `refusal` and `completion`, kept by answers and errors.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::sys::text::text;
 
 /// The reply's header fields; names compare without regard to case.
 #[derive(Clone, Default)]
@@ -72,7 +74,18 @@ impl FromIterator<(String, String)> for Headers {
 
 /// Body bytes followed by one NUL that is not part of them, so that C can borrow them as they are.
 #[derive(Clone)]
-pub struct Body(Content);
+pub struct Body {
+    content: Content,
+    closed: Option<Closed>,
+}
+
+/// A quote inside that gave way to a NUL, so that C can borrow the string before it where it stands.
+#[derive(Clone)]
+struct Closed {
+    at: usize,
+    /// The bytes as they came: a copy, made when they are first asked for.
+    as_sent: OnceLock<Content>,
+}
 
 /// UTF-8 is judged once, where the bytes come in.
 #[derive(Clone)]
@@ -87,10 +100,33 @@ impl Body {
         // A plain push onto a full vector would double it.
         bytes.reserve_exact(1);
         bytes.push(0);
-        Body(match String::from_utf8(bytes) {
+        let content = match text(bytes) {
             Ok(text) => Content::Text(text),
-            Err(error) => Content::Bytes(error.into_bytes()),
-        })
+            Err(bytes) => Content::Bytes(bytes),
+        };
+        Body { content, closed: None }
+    }
+
+    /// Puts a NUL in place of the quote at that byte.
+    fn close(&mut self, at: usize) {
+        if let Content::Text(text) = &mut self.content
+            && self.closed.is_none()
+            && text.as_bytes().get(at) == Some(&b'"')
+        {
+            text.replace_range(at..=at, "\0");
+            self.closed = Some(Closed { at, as_sent: OnceLock::new() });
+        }
+    }
+
+    fn as_sent(&self) -> &Content {
+        match (&self.closed, &self.content) {
+            (Some(closed), Content::Text(text)) => closed.as_sent.get_or_init(|| {
+                let mut text = text.clone();
+                text.replace_range(closed.at..=closed.at, "\"");
+                Content::Text(text)
+            }),
+            _ => &self.content,
+        }
     }
 
     /// The bytes.
@@ -101,17 +137,23 @@ impl Body {
 
     /// The bytes as text, where they are UTF-8.
     pub fn as_text(&self) -> Option<&str> {
-        match &self.0 {
-            Content::Text(text) => Some(&text[..text.len() - 1]),
-            Content::Bytes(_) => None,
-        }
+        self.as_sent().text()
     }
 
     /// The bytes with the closing NUL.
     pub fn with_nul(&self) -> &[u8] {
-        match &self.0 {
+        match self.as_sent() {
             Content::Text(text) => text.as_bytes(),
             Content::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl Content {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Content::Text(text) => Some(&text[..text.len() - 1]),
+            Content::Bytes(_) => None,
         }
     }
 }
@@ -157,6 +199,23 @@ impl Reply {
     /// The body as text, where it is UTF-8.
     pub fn text(&self) -> Option<&str> {
         self.0.body.as_text()
+    }
+
+    /// Puts a NUL in place of the quote at that byte of the text; only while nothing shares the reply.
+    pub(crate) fn close(&mut self, at: usize) {
+        if let Some(parts) = Arc::get_mut(&mut self.0) {
+            parts.body.close(at);
+        }
+    }
+
+    /// Where a quote gave way to a NUL.
+    pub(crate) fn closed_at(&self) -> Option<usize> {
+        self.0.body.closed.as_ref().map(|closed| closed.at)
+    }
+
+    /// The text but for that quote: costs nothing where [`Reply::text`] would copy.
+    pub(crate) fn text_in_place(&self) -> Option<&str> {
+        self.0.body.content.text()
     }
 
     /// Body bytes with a closing NUL.

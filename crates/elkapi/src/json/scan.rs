@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::sys::block::{self, Block};
+
 /// How deep a reply may nest; deeper ones are refused instead of walked.
 pub const MAX_DEPTH: usize = 512;
 
@@ -18,9 +20,27 @@ pub(super) struct Checked {
     pub long: Long,
 }
 
-/// Places of long strings, quotes included, in their order.
+/// Long strings in their order.
 #[derive(Debug, Default)]
-pub(super) struct Long(Vec<Range<usize>>);
+pub(super) struct Long(Vec<LongString>);
+
+#[derive(Debug)]
+struct LongString {
+    /// Quotes included.
+    place: Range<usize>,
+    has_escapes: bool,
+}
+
+impl Long {
+    fn find(&self, open: usize) -> Option<&LongString> {
+        self.0.binary_search_by_key(&open, |known| known.place.start).ok().map(|place| &self.0[place])
+    }
+
+    /// Whether the string that opens there is a long one without escapes.
+    pub fn is_plain(&self, open: usize) -> bool {
+        self.find(open).is_some_and(|known| !known.has_escapes)
+    }
+}
 
 /// Checks that the text is one JSON value (RFC 8259) that nests no deeper than [`MAX_DEPTH`].
 pub(super) fn check(text: &str) -> Option<Checked> {
@@ -31,6 +51,12 @@ pub(super) fn check(text: &str) -> Option<Checked> {
     let value = start..scan.at;
     scan.space();
     (scan.at == text.len()).then_some(Checked { value, long: scan.long })
+}
+
+/// Whether the text is one JSON string and nothing else.
+pub(super) fn is_string(text: &str) -> bool {
+    let mut scan = Scan { bytes: text.as_bytes(), at: 0, long: Long::default() };
+    scan.string().is_some() && scan.at == text.len()
 }
 
 struct Scan<'a> {
@@ -141,31 +167,10 @@ impl Scan<'_> {
     fn string(&mut self) -> Option<()> {
         let open = self.at;
         self.take(b'"')?;
-        loop {
-            let rest = &self.bytes[self.at..];
-            let plain = memchr::memchr2(b'"', b'\\', rest)?;
-            // Without a branch per byte, so that many are looked at together.
-            if rest[..plain].iter().fold(false, |found, byte| found | (*byte < 0x20)) {
-                return None;
-            }
-            self.at += plain + 1;
-            if rest[plain] == b'"' {
-                break;
-            }
-            match self.peek()? {
-                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 1,
-                b'u' => {
-                    let digits = self.bytes.get(self.at + 1..self.at + 5)?;
-                    if !digits.iter().all(u8::is_ascii_hexdigit) {
-                        return None;
-                    }
-                    self.at += 5;
-                }
-                _ => return None,
-            }
-        }
-        if self.at - open >= LONG {
-            self.long.0.push(open..self.at);
+        let (end, has_escapes) = end_of_string(self.bytes, self.at)?;
+        self.at = end;
+        if end - open >= LONG {
+            self.long.0.push(LongString { place: open..end, has_escapes });
         }
         Some(())
     }
@@ -201,6 +206,118 @@ impl Scan<'_> {
     }
 }
 
+/// Where the string whose text begins at `at` ends, behind its quote, and whether it has escapes; `None`
+/// where it is not well-formed.
+fn end_of_string(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    if let Some(length) = near_quote(bytes.get(at..)?) {
+        return Some((at + length + 1, false));
+    }
+    let mut has_escapes = false;
+    let mut plain_blocks = 0;
+    loop {
+        if plain_blocks == PLAIN_BLOCKS {
+            at += plain_length(bytes.get(at..)?)?;
+            plain_blocks = 0;
+        }
+        let rest = bytes.get(at..)?;
+        let found = match rest.first_chunk() {
+            Some(bytes) => Block::of(bytes),
+            None => {
+                // As if zeros followed, which no string has.
+                let mut last = [0; block::LENGTH];
+                last[..rest.len()].copy_from_slice(rest);
+                Block::of(&last)
+            }
+        };
+        if found.quotes | found.backslashes | found.controls == 0 {
+            at += block::LENGTH;
+            plain_blocks += 1;
+            continue;
+        }
+        plain_blocks = 0;
+        // The escapes of this block, up to its end or the string's.
+        let mut escapes = found.backslashes;
+        let mut escaped = 0u64;
+        let mut behind = at + block::LENGTH;
+        loop {
+            let end = (found.quotes & !escaped).trailing_zeros();
+            let next = escapes.trailing_zeros();
+            if end < next {
+                let before = (1u64 << end) - 1;
+                return (found.controls & before == 0).then_some((at + end as usize + 1, has_escapes));
+            }
+            if next == u64::BITS {
+                break;
+            }
+            has_escapes = true;
+            let length = escape(&bytes[at + next as usize..])?;
+            behind = behind.max(at + next as usize + length);
+            // Neither it nor what it escapes begins another one.
+            escaped |= 3 << next;
+            escapes &= !(3 << next);
+        }
+        if found.controls != 0 {
+            return None;
+        }
+        at = behind;
+    }
+}
+
+/// So many blocks without anything in them make it likely that a long plain text follows, for which
+/// there is a faster search.
+const PLAIN_BLOCKS: usize = 4;
+
+/// Bytes that are looked at twice while they are at hand.
+const WINDOW: usize = 16 * 1024;
+
+/// How far it is to the next quote or backslash; `None` where there is neither, or a control character
+/// before.
+fn plain_length(bytes: &[u8]) -> Option<usize> {
+    let mut passed = 0;
+    for window in bytes.chunks(WINDOW) {
+        let found = memchr::memchr2(b'"', b'\\', window);
+        let plain = &window[..found.unwrap_or(window.len())];
+        // Without a branch per byte, so that many are looked at together.
+        if plain.iter().fold(false, |found, byte| found | (*byte < 0x20)) {
+            return None;
+        }
+        if let Some(at) = found {
+            return Some(passed + at);
+        }
+        passed += window.len();
+    }
+    None
+}
+
+/// How far it is to the quote that ends a short string without escapes, as names and most values are.
+fn near_quote(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    /// The high bit of each byte below the limit; above the lowest one some may be set in error.
+    fn below(word: u64, limit: u8) -> u64 {
+        word.wrapping_sub(ONES * u64::from(limit)) & !word & (ONES * 0x80)
+    }
+    let (words, _) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().take(2).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let found = below(word, 0x20) | equal(b'"') | equal(b'\\');
+        if found != 0 {
+            let at = 8 * place + found.trailing_zeros() as usize / 8;
+            return (bytes[at] == b'"').then_some(at);
+        }
+    }
+    None
+}
+
+/// The length of the escape at the beginning; `None` where it is none.
+fn escape(bytes: &[u8]) -> Option<usize> {
+    match bytes.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => bytes.get(2..6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
+        _ => None,
+    }
+}
+
 fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
         at += 1;
@@ -212,12 +329,12 @@ fn skip_space(bytes: &[u8], mut at: usize) -> usize {
 #[derive(Clone, Copy)]
 pub(super) struct Walk<'a> {
     bytes: &'a [u8],
-    long: &'a [Range<usize>],
+    long: Option<&'a Long>,
 }
 
 impl<'a> Walk<'a> {
     pub fn new(text: &'a str, long: Option<&'a Long>) -> Walk<'a> {
-        Walk { bytes: text.as_bytes(), long: long.map_or(&[], |long| &long.0) }
+        Walk { bytes: text.as_bytes(), long }
     }
 
     /// The elements of the array that opens there.
@@ -281,17 +398,10 @@ impl<'a> Walk<'a> {
 
     /// Behind the quote that closes the string which opens at `open`.
     fn end_of_string(self, open: usize) -> usize {
-        if let Ok(place) = self.long.binary_search_by_key(&open, |known| known.start) {
-            return self.long[place].end;
+        if let Some(known) = self.long.and_then(|long| long.find(open)) {
+            return known.place.end;
         }
-        let mut at = open + 1;
-        while let Some(found) = self.bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-            if self.bytes[at + found] == b'"' {
-                return at + found + 1;
-            }
-            at += found + 2;
-        }
-        self.bytes.len()
+        end_of_string(self.bytes, open + 1).map_or(self.bytes.len(), |(end, _)| end)
     }
 }
 
@@ -366,6 +476,16 @@ mod tests {
         for _ in 0..200_000 {
             let text: String = (0..random(12)).map(|_| alphabet[random(alphabet.len())]).collect();
             judged_alike(&text);
+        }
+        // Long strings, whose escapes and ends fall on every place of a block.
+        let pieces =
+            ["x", "xxxxxxx", "é", "\\\"", "\\\\", "\\u00e9", "\\n", "\"", "\n", "\\u12", "\\x", "\\"];
+        for round in 0..50_000 {
+            let plain = "y".repeat(random(if round % 16 == 0 { 600 } else { 90 }));
+            let kinds = random(pieces.len()) + 1;
+            let text: String = (0..random(40)).map(|_| pieces[random(kinds)]).collect();
+            judged_alike(&format!("\"{plain}{text}\""));
+            judged_alike(&format!("\"{text}{plain}\""));
         }
     }
 

@@ -5,7 +5,12 @@ use std::borrow::Cow;
 /// The text of a well-formed JSON string, quotes included in the input; lone surrogates become U+FFFD.
 pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
     let inner = inner(raw);
-    if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+    // Names are short: a search of its own costs more than to look at each byte.
+    let is_plain = match inner.as_bytes() {
+        short if short.len() <= 16 => !short.contains(&b'\\'),
+        long => memchr::memchr(b'\\', long).is_none(),
+    };
+    if is_plain {
         return Cow::Borrowed(inner);
     }
     let mut text = String::with_capacity(inner.len());
