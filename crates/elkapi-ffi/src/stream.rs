@@ -87,6 +87,11 @@ impl State {
 
     fn get(&mut self, pointer: &str) -> Lent {
         let Source::Open(stream) = &self.stream else { return Lent::NOTHING };
+        if pointer == "/choices/0/delta/content"
+            && let Some(text) = stream.delta_content_with_nul()
+        {
+            return Lent::with_nul(text);
+        }
         if !self.kept.contains_key(pointer) {
             let document = self.document.get_or_insert_with(|| stream.chunk()?.document().ok());
             let Some(place) = document.as_ref().and_then(|document| document.pointer(pointer)) else {

@@ -34,6 +34,68 @@ pub(crate) struct Fold {
     usage: Option<String>,
     /// The text that the last chunk added to the choice with the lowest index.
     added: Added,
+    pattern: Pattern,
+}
+
+/// The last chunk that was taken apart. In most streams the next ones differ from it in their content
+/// alone, and then there is nothing else to take.
+#[derive(Debug, Default)]
+struct Pattern {
+    /// What stands before the content's string and behind it; empty where the next chunk must be taken
+    /// apart too.
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    /// The choice's among those that are known.
+    place: usize,
+    /// The content stands in a `delta`.
+    in_delta: bool,
+}
+
+/// More than this around a content is not remembered.
+const PATTERN_MOST: usize = 16 * 1024;
+
+impl Pattern {
+    /// The content's string, quotes included, of a chunk that is otherwise the same.
+    fn content_of<'a>(&self, chunk: &'a [u8]) -> Option<&'a str> {
+        if self.head.is_empty() {
+            return None;
+        }
+        let content = chunk.strip_prefix(&*self.head)?.strip_suffix(&*self.tail)?;
+        std::str::from_utf8(content).ok().filter(|content| json::is_string(content))
+    }
+
+    fn forget(&mut self) {
+        self.head.clear();
+        self.tail.clear();
+    }
+}
+
+/// What is seen while a chunk is taken apart that decides whether it makes a pattern.
+#[derive(Default)]
+struct Seen {
+    choices: usize,
+    deltas: usize,
+    messages: usize,
+    /// The content, where it begins and ends in memory.
+    content: Option<Range<usize>>,
+    /// Taking the same once more would change something.
+    grows: bool,
+}
+
+impl Seen {
+    fn member(&mut self, name: &str, value: &str) {
+        self.grows |= match Type::of(value) {
+            Type::Null | Type::Number | Type::Boolean => false,
+            Type::String => !NAMES.contains(&name) && value != "\"\"",
+            Type::Array | Type::Object => true,
+        };
+    }
+
+    fn content(&mut self, value: &str) {
+        self.grows |= self.content.is_some() || Type::of(value) != Type::String;
+        let start = value.as_ptr() as usize;
+        self.content = Some(start..start + value.len());
+    }
 }
 
 #[derive(Debug, Default)]
@@ -115,10 +177,12 @@ impl Fold {
     pub fn absorb(&mut self, chunk: &str) -> Option<Held> {
         let mut held = Held::default();
         self.added = Added::Nothing;
+        self.pattern.forget();
         let chunk = json::value(chunk).ok()?;
+        let mut seen = Seen::default();
         let is_object = json::each_member(chunk, &mut |name, value| match name.as_ref() {
             "choices" => {
-                json::each_item(value, &mut |choice| self.absorb_choice(choice));
+                json::each_item(value, &mut |choice| self.absorb_choice(choice, &mut seen));
             }
             "usage" => {
                 if Type::of(value) != Type::Null {
@@ -131,7 +195,43 @@ impl Fold {
             "success" if value == "false" => held.error = true,
             _ => self.absorb_root(&name, value),
         });
-        is_object.then_some(held)
+        if !is_object {
+            return None;
+        }
+        if !held.error {
+            self.remember(chunk, &seen);
+        }
+        Some(held)
+    }
+
+    /// Takes a chunk that differs from the last one in its content alone; `false` where it does not.
+    pub fn absorb_alike(&mut self, chunk: &[u8]) -> bool {
+        let Some(content) = self.pattern.content_of(chunk) else { return false };
+        let place = self.pattern.place;
+        self.added = self.choices[place].content.absorb(place, content);
+        true
+    }
+
+    /// Makes the chunk the pattern for others, where it can be one.
+    fn remember(&mut self, chunk: &str, seen: &Seen) {
+        let Added::Tail(place, _) = self.added else { return };
+        let Some(content) = seen.content.as_ref().filter(|_| !seen.grows && seen.choices == 1) else {
+            return;
+        };
+        let start = chunk.as_ptr() as usize;
+        let (head, tail) = (&chunk[..content.start - start], &chunk[content.end - start..]);
+        if head.len() + tail.len() <= PATTERN_MOST && seen.deltas + seen.messages == 1 {
+            self.pattern.head.extend_from_slice(head.as_bytes());
+            self.pattern.tail.extend_from_slice(tail.as_bytes());
+            self.pattern.place = place;
+            self.pattern.in_delta = seen.deltas == 1;
+        }
+    }
+
+    /// What the last chunk has at `/choices/0/delta/content`, with a NUL behind it, where that is known
+    /// without looking for it.
+    pub fn delta_content_with_nul(&self) -> Option<&str> {
+        (!self.pattern.head.is_empty() && self.pattern.in_delta).then(|| self.added_text_with_nul())
     }
 
     /// The first value that says something stays.
@@ -146,7 +246,8 @@ impl Fold {
         }
     }
 
-    fn absorb_choice(&mut self, choice: &str) {
+    fn absorb_choice(&mut self, choice: &str, seen: &mut Seen) {
+        seen.choices += 1;
         let mut index = None;
         json::each_member(choice, &mut |name, value| {
             if name == "index" {
@@ -169,10 +270,13 @@ impl Fold {
                 "index" => {}
                 // A whole reply to a stream request has a message instead of a delta.
                 "delta" | "message" => {
+                    *if name == "delta" { &mut seen.deltas } else { &mut seen.messages } += 1;
                     json::each_member(value, &mut |name, value| {
                         if name == "content" {
+                            seen.content(value);
                             added = known.content.absorb(place, value);
                         } else {
+                            seen.member(&name, value);
                             absorb_member(&mut known.message, &name, value);
                         }
                     });
@@ -182,7 +286,10 @@ impl Fold {
                         known.finish_reason = Some(value.to_owned());
                     }
                 }
-                _ => absorb_member(&mut known.rest, &name, value),
+                _ => {
+                    seen.member(&name, value);
+                    absorb_member(&mut known.rest, &name, value);
+                }
             }
         });
         if is_first {
@@ -607,6 +714,89 @@ mod tests {
             assert!(fold.absorb(chunk).is_some());
         }
         assert!(fold.document().contains(&r#"{"y":"#.repeat(60 * step)));
+    }
+
+    #[test]
+    fn chunks_that_are_alike_but_for_their_content_are_folded_as_all_others() {
+        let pieces: &[&[&str]] = &[
+            &["", "\"id\":\"c\",", "\"id\":null,", "\"usage\":{\"total_tokens\":3},", "\"x\":[1],"],
+            &["", "\"index\":0,", "\"index\":1,", "\"logprobs\":null,", "\"seen\":true,", "\"extra\":\"e\","],
+            &["\"delta\"", "\"delta\"", "\"message\""],
+            &[
+                "",
+                "",
+                "\"role\":\"assistant\",",
+                "\"reasoning\":\"r\",",
+                "\"reasoning\":null,",
+                "\"tool_calls\":[{}],",
+            ],
+            &["\"a\"", "\"b\\n\"", "\"\"", "\"\\ud83d\\ude00\"", "\"é\"", "null", "[{\"text\":\"p\"}]"],
+            &["", ",\"content\":\"again\"", ",\"refusal\":null"],
+            &[
+                "",
+                "",
+                ",\"finish_reason\":null",
+                ",\"finish_reason\":\"stop\"",
+                ",\"delta\":{\"content\":\"2\"}",
+            ],
+            &["", "", ",{\"index\":2,\"delta\":{\"content\":\"other\"}}"],
+        ];
+        let mut state = 11u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % below
+        };
+        let (mut alike, mut taken_apart) = (0, 0);
+        for _ in 0..2_000 {
+            let (mut quick, mut slow) = (Fold::default(), Fold::default());
+            let mut chosen: Vec<&str> = pieces.iter().map(|those| those[random(those.len())]).collect();
+            for _ in 0..random(12) {
+                // Mostly the content alone changes.
+                let place = if random(4) > 0 { 4 } else { random(pieces.len()) };
+                chosen[place] = pieces[place][random(pieces[place].len())];
+                let [root, choice, holder, message, content, more, rest, other] = chosen[..] else {
+                    panic!()
+                };
+                let chunk = format!(
+                    "{{{root}\"choices\":[{{{choice}{holder}:{{{message}\"content\":{content}{more}}}{rest}}}{other}]}}"
+                );
+                if quick.absorb_alike(chunk.as_bytes()) {
+                    alike += 1;
+                } else {
+                    quick.absorb(&chunk).unwrap();
+                    taken_apart += 1;
+                }
+                slow.absorb(&chunk).unwrap();
+                assert_eq!(quick.added_text(), slow.added_text(), "{chunk}");
+                assert_eq!(quick.document(), slow.document(), "{chunk}");
+                if let Some(text) = quick.delta_content_with_nul() {
+                    let document = json::Document::of_text(&chunk).unwrap();
+                    let place = document.pointer("/choices/0/delta/content").unwrap();
+                    assert_eq!(&text[..text.len() - 1], place.as_str().unwrap(), "{chunk}");
+                }
+            }
+        }
+        assert!(alike > 300 && taken_apart > 1_000, "{alike} {taken_apart}");
+    }
+
+    #[test]
+    fn what_is_no_chunk_is_not_taken_for_one_that_is_alike() {
+        let mut fold = Fold::default();
+        fold.absorb(r#"{"choices":[{"delta":{"content":"a"}}]}"#).unwrap();
+        for chunk in [
+            &br#"{"choices":[{"delta":{"content":"a","content":"b"}}]}"#[..],
+            br#"{"choices":[{"delta":{"content":"a}}]}"#,
+            br#"{"choices":[{"delta":{"content":}}]}"#,
+            br#"{"choices":[{"delta":{"content":"}}]}"#,
+            br#"{"choices":[{"delta":{"content":1}}]}"#,
+            b"{\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}",
+            b"{\"choices\":[{\"delta\":{\"content\":\"\n\"}}]}",
+            br#"{"choices":[{"delta":{"content":"a"}}]} "#,
+        ] {
+            assert!(!fold.absorb_alike(chunk), "{}", String::from_utf8_lossy(chunk));
+        }
+        assert!(fold.absorb_alike(br#"{"choices":[{"delta":{"content":"b"}}]}"#));
+        assert_eq!(fold.added_text(), "b");
     }
 
     #[test]

@@ -108,14 +108,24 @@ impl fmt::Debug for Stream {
 /// One event of a stream, valid until the next one is asked for.
 #[derive(Debug)]
 pub struct Chunk<'a> {
-    data: Cow<'a, str>,
+    data: Data<'a>,
     text: &'a str,
+}
+
+#[derive(Debug)]
+enum Data<'a> {
+    /// Judged to be UTF-8.
+    Bytes(&'a [u8]),
+    Text(Cow<'a, str>),
 }
 
 impl<'a> Chunk<'a> {
     /// The event's JSON as it came.
     pub fn json(&self) -> &str {
-        &self.data
+        match &self.data {
+            Data::Bytes(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
+            Data::Text(text) => text,
+        }
     }
 
     /// What it added to the text of the choice with the lowest index; `""` if nothing.
@@ -131,7 +141,7 @@ impl<'a> Chunk<'a> {
             bytes.extend_from_slice(text.as_bytes());
             Body::new(bytes)
         };
-        OwnedChunk { json: copied(&self.data), text: copied(self.text) }
+        OwnedChunk { json: copied(self.json()), text: copied(self.text) }
     }
 
     /// The event as a document, to be read by member or JSON Pointer.
@@ -140,7 +150,7 @@ impl<'a> Chunk<'a> {
     ///
     /// Where it nests too deep to be walked.
     pub fn document(&self) -> Result<Document, NotJson> {
-        Document::of_text(&self.data)
+        Document::of_text(self.json())
     }
 }
 
@@ -318,11 +328,9 @@ impl Stream {
             return None;
         }
         let data = match (&self.whole, &self.lossy) {
-            (Some(whole), _) => String::from_utf8_lossy(whole.json()),
-            (None, Some(lossy)) => Cow::Borrowed(lossy.as_str()),
-            (None, None) => {
-                Cow::Borrowed(std::str::from_utf8(self.decoder.current().data).unwrap_or_default())
-            }
+            (Some(whole), _) => Data::Text(String::from_utf8_lossy(whole.json())),
+            (None, Some(lossy)) => Data::Text(Cow::Borrowed(lossy.as_str())),
+            (None, None) => Data::Bytes(self.decoder.current().data),
         };
         Some(Chunk { data, text: self.fold.added_text() })
     }
@@ -340,6 +348,13 @@ impl Stream {
     /// The present chunk's text with a NUL behind it.
     pub fn chunk_text_with_nul(&self) -> &[u8] {
         if self.has_chunk { self.fold.added_text_with_nul().as_bytes() } else { &[0] }
+    }
+
+    /// What the present chunk has at `/choices/0/delta/content`, with a NUL behind it; `None` where that
+    /// is not known without reading the chunk.
+    pub fn delta_content_with_nul(&self) -> Option<&[u8]> {
+        let text = self.fold.delta_content_with_nul().filter(|_| self.has_chunk);
+        text.map(str::as_bytes)
     }
 
     /// What has arrived so far, in the shape of a whole answer.
@@ -489,6 +504,11 @@ impl Stream {
         }
         let is_error = event.name == b"error";
         let whole = event.whole;
+        if !is_error && self.fold.absorb_alike(data) {
+            self.lossy = None;
+            self.handed_out();
+            return Ok(Some(Step::Chunk));
+        }
         // UTF-8 is judged per event: a character cut by the network is whole again here.
         self.lossy = match std::str::from_utf8(data) {
             Ok(_) => None,
