@@ -192,7 +192,7 @@ impl Client {
             path: "/chat/completions",
             accept: "application/json",
             fields: self.call_fields(),
-            body: Some(body.as_bytes()),
+            body: Some(&body),
         };
         self.whole(call, &out, Wanted::Chat)
     }
@@ -222,10 +222,9 @@ impl Client {
 
     /// Opens a stream. `own`: the token, among the call's, that stops this stream alone.
     pub(crate) fn stream(&self, call: &Arc<Call>, own: Cancel, request: &[u8]) -> Result<Stream, Error> {
-        let body = RequestBody::complete(request, self.0.settings.contract, Mode::Stream)?;
+        let body = RequestBody::complete(request, self.0.settings.contract, Mode::Stream)?.into_owned();
         call.check_start()?;
-        let recording =
-            self.recording(("POST", "/chat/completions"), Some(body.as_bytes()), true).map(Arc::new);
+        let recording = self.recording(("POST", "/chat/completions"), Some(&body), true).map(Arc::new);
         let (client, fields, its_call) = (self.clone(), self.call_fields(), call.clone());
         let its_recording = recording.clone();
         let open = move |attempts: &mut Vec<Attempt>, before: Option<Error>| {
@@ -234,7 +233,7 @@ impl Client {
                 path: "/chat/completions",
                 accept: "text/event-stream",
                 fields: fields.clone(),
-                body: Some(body.as_bytes()),
+                body: Some(&body),
             };
             let recording = its_recording.as_deref();
             client.repeated(&its_call, recording, attempts, before, || client.open(&its_call, &out))
@@ -325,7 +324,12 @@ impl Client {
     }
 
     /// Only where somebody takes records.
-    fn recording(&self, target: (&str, &str), body: Option<&[u8]>, streams: bool) -> Option<Recording> {
+    fn recording(
+        &self,
+        target: (&str, &str),
+        body: Option<&RequestBody<'_>>,
+        streams: bool,
+    ) -> Option<Recording> {
         let recorder = self.0.hooks.recorder.as_ref()?;
         Some(Recording::new(recorder, &self.0.settings, target, body, streams))
     }

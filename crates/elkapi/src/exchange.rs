@@ -20,6 +20,7 @@ use crate::error::{Billed, Error, Kind, Phase};
 use crate::net::{Connections, with_facts};
 use crate::proxy::Proxy;
 use crate::reply::{Body, Headers, Reply};
+use crate::request::RequestBody;
 use crate::secret::Secret;
 use crate::sys::fork;
 use crate::tls::Trust;
@@ -39,13 +40,15 @@ pub(crate) struct Outgoing<'a> {
     /// Field lines of this call beside the client's.
     pub fields: Vec<(HeaderName, HeaderValue)>,
     /// JSON; `None` sends no body.
-    pub body: Option<&'a [u8]>,
+    pub body: Option<&'a RequestBody<'a>>,
 }
 
 /// What goes along with a request's head.
 pub(crate) enum Sending<'a> {
     Nothing,
     Bytes(&'a [u8]),
+    /// One after the other; the request's fields tell their length.
+    Pieces([&'a [u8]; 3]),
     /// Read once, so it goes over a new connection, which cannot prove stale.
     Reader(&'a mut (dyn Read + Send)),
 }
@@ -134,20 +137,21 @@ impl Exchange {
 
     /// Sends the request and waits for the reply's header fields, from which the key is cut.
     pub fn send(&self, settings: &Settings, call: &Arc<Call>, out: &Outgoing) -> Result<Incoming, Error> {
-        let sending = out.body.map_or(Sending::Nothing, Sending::Bytes);
-        let mut incoming = self.run(call, &request(settings, out)?, sending)?;
+        let sending = out.body.map_or(Sending::Nothing, |body| Sending::Pieces(body.pieces()));
+        let mut incoming = self.run(call, || request(settings, out), sending)?;
         incoming.headers = incoming.headers.map(|fields| without_key(fields, &settings.key));
         Ok(incoming)
     }
 
-    /// Sends the request as it stands and waits for the reply's header fields.
+    /// Sends the request as it stands, made anew for each connection, and waits for the reply's header
+    /// fields.
     ///
     /// A reused connection that proves stale is replaced by a new one, once and silently: nothing of
     /// the request had reached the server.
     pub fn run(
         &self,
         call: &Arc<Call>,
-        request: &http::Request<()>,
+        request: impl Fn() -> Result<http::Request<()>, Error>,
         mut sending: Sending,
     ) -> Result<Incoming, Error> {
         let present = self.present();
@@ -158,10 +162,14 @@ impl Exchange {
         }
         loop {
             call.begin_attempt();
-            let request = request.clone();
+            let request = request()?;
             let outcome = match &mut sending {
                 Sending::Nothing => agent.run(request),
                 Sending::Bytes(bytes) => agent.run(request.map(|()| *bytes)),
+                Sending::Pieces(pieces) => {
+                    let mut pieces = Pieces(*pieces);
+                    agent.run(request.map(|()| SendBody::from_reader(&mut pieces)))
+                }
                 Sending::Reader(reader) => agent.run(request.map(|()| SendBody::from_reader(&mut *reader))),
             };
             let error = match outcome {
@@ -189,17 +197,11 @@ impl Present {
 }
 
 fn request(settings: &Settings, out: &Outgoing) -> Result<http::Request<()>, Error> {
-    let mut request = http::Request::builder()
-        .method(out.method.clone())
-        .uri(target(settings, out.path))
-        .body(())
-        .map_err(|_| {
-            Error::argument(format!(
-                "The path {} is not one that a URL can have",
-                crate::json::quote(out.path)
-            ))
-        })?;
-    let fields = request.headers_mut();
+    let uri = target(settings, out.path).try_into().map_err(|_| {
+        let path = crate::json::quote(out.path);
+        Error::argument(format!("The path {path} is not one that a URL can have"))
+    })?;
+    let mut fields = HeaderMap::with_capacity(8);
     fields.insert(header::AUTHORIZATION, settings.authorization.clone());
     fields.insert(header::ACCEPT, HeaderValue::from_static(out.accept));
     fields.insert(header::USER_AGENT, settings.user_agent.clone());
@@ -212,6 +214,14 @@ fn request(settings: &Settings, out: &Outgoing) -> Result<http::Request<()>, Err
     for name in &settings.left_out {
         fields.remove(name);
     }
+    if let Some(body) = out.body {
+        let length: usize = body.pieces().iter().map(|piece| piece.len()).sum();
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let mut request = http::Request::new(());
+    *request.method_mut() = out.method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = fields;
     Ok(request)
 }
 
@@ -225,6 +235,19 @@ fn target(settings: &Settings, path: &str) -> String {
     target
 }
 
+/// Pieces read one after the other, each read as full as can be.
+struct Pieces<'a>([&'a [u8]; 3]);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        for piece in &mut self.0 {
+            filled += piece.read(&mut into[filled..])?;
+        }
+        Ok(filled)
+    }
+}
+
 /// A server may echo the key in any field: the value is shown without it, and a field that is named
 /// by it is left out. Bodies stay as they came.
 fn without_key(fields: HeaderMap, key: &Secret) -> HeaderMap {
@@ -232,7 +255,11 @@ fn without_key(fields: HeaderMap, key: &Secret) -> HeaderMap {
     fn text(value: &HeaderValue) -> Cow<'_, str> {
         String::from_utf8_lossy(value.as_bytes())
     }
-    if !fields.iter().any(|(name, value)| echoes(name.as_str()) || echoes(&text(value))) {
+    let may_echo = |bytes: &[u8]| key.fits_into(bytes.len());
+    let is_echo = |(name, value): (&HeaderName, &HeaderValue)| {
+        may_echo(name.as_ref()) && echoes(name.as_str()) || may_echo(value.as_bytes()) && echoes(&text(value))
+    };
+    if !fields.iter().any(is_echo) {
         return fields;
     }
     let mut clean = HeaderMap::new();

@@ -166,7 +166,7 @@ impl Transport {
             Body::Bytes(bytes) => Sending::Bytes(bytes),
             Body::Reader(reader) => Sending::Reader(reader),
         };
-        let incoming = route.exchange.run(&call, &head, sending).map_err(hidden)?;
+        let incoming = route.exchange.run(&call, || Ok(head.clone()), sending).map_err(hidden)?;
         let status = incoming.status();
         let (headers, events) = incoming.into_raw();
         let body = BodyReader {

@@ -13,8 +13,8 @@ use crate::call::Call;
 use crate::completion::Completion;
 use crate::config::Settings;
 use crate::error::{Billed, Error, Kind, Limit, Phase, Verdict};
-use crate::json;
 use crate::reply::Reply;
+use crate::request::RequestBody;
 use crate::secret::Secret;
 
 /// Takes the records of a client's calls, on the thread that calls and under no lock.
@@ -134,7 +134,7 @@ impl Recording {
         recorder: &Arc<dyn Recorder>,
         settings: &Settings,
         (method, path): (&str, &str),
-        body: Option<&[u8]>,
+        body: Option<&RequestBody<'_>>,
         streams: bool,
     ) -> Recording {
         let (host, port, _) = settings.base_url.target();
@@ -147,7 +147,7 @@ impl Recording {
             traceparent: traceparent.and_then(|(_, value)| Some(value.to_str().ok()?.to_owned())),
             method: method.to_owned(),
             path: path.to_owned(),
-            model: body.and_then(model_of),
+            model: body.and_then(RequestBody::model).map(Cow::into_owned),
             is_chat: body.is_some(),
             streams,
         }
@@ -214,17 +214,6 @@ impl Recording {
             traceparent: self.traceparent.as_deref(),
         }
     }
-}
-
-/// The model that a checked request names.
-fn model_of(body: &[u8]) -> Option<String> {
-    let mut model = None;
-    json::each_member(std::str::from_utf8(body).ok()?.trim_ascii_start(), &mut |name, value| {
-        if name == "model" {
-            model = Some(json::unescape(value).into_owned());
-        }
-    });
-    model
 }
 
 /// Characters of a text, and texts of a list, that a server may put into a record.

@@ -32,12 +32,35 @@ pub enum Mode {
 
 /// A request text that was checked and completed: ready to be sent.
 #[derive(Debug, PartialEq, Eq)]
-pub struct RequestBody(Vec<u8>);
+pub struct RequestBody<'a> {
+    /// What the caller wrote, without the closing brace.
+    head: Cow<'a, [u8]>,
+    added: String,
+    /// The closing brace and what follows it.
+    tail: Cow<'a, [u8]>,
+    /// The model that it names, as a JSON string.
+    model: Option<Cow<'a, str>>,
+}
 
-impl RequestBody {
-    /// The bytes for the wire.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+impl<'a> RequestBody<'a> {
+    /// The bytes for the wire, in three pieces: the caller's text is not copied.
+    pub fn pieces(&self) -> [&[u8]; 3] {
+        [&self.head, self.added.as_bytes(), &self.tail]
+    }
+
+    /// The model that it names.
+    pub(crate) fn model(&self) -> Option<Cow<'_, str>> {
+        self.model.as_deref().map(json::unescape)
+    }
+
+    /// With a copy of the caller's text.
+    pub(crate) fn into_owned(self) -> RequestBody<'static> {
+        RequestBody {
+            head: Cow::Owned(self.head.into_owned()),
+            added: self.added,
+            tail: Cow::Owned(self.tail.into_owned()),
+            model: self.model.map(|model| Cow::Owned(model.into_owned())),
+        }
     }
 
     /// Checks the text and adds what is missing.
@@ -47,15 +70,18 @@ impl RequestBody {
     /// `invalid_argument`, naming the byte offset or the member: not UTF-8, not JSON, not an
     /// object, neither `messages` nor `contents`, one of the four known members repeated or of the
     /// wrong type, or a `stream` that contradicts the call.
-    pub fn complete(text: &[u8], contract: Contract, mode: Mode) -> Result<RequestBody, Error> {
+    pub fn complete(text: &'a [u8], contract: Contract, mode: Mode) -> Result<RequestBody<'a>, Error> {
         let text = utf8(text)?;
         let object = object(text)?;
-        let known = Known::read(object)?;
+        let known = Known::read(&object)?;
         known.check_stream(mode)?;
 
         let mut added = String::new();
-        if contract == Contract::Elkapi && known.model.is_none() {
-            member(&mut added, "model", &json::quote(DEFAULT_MODEL));
+        let mut model = known.model.map(Cow::Borrowed);
+        if contract == Contract::Elkapi && model.is_none() {
+            let default = json::quote(DEFAULT_MODEL);
+            member(&mut added, "model", &default);
+            model = Some(Cow::Owned(default));
         }
         if known.stream.is_none() {
             member(&mut added, "stream", if mode == Mode::Stream { "true" } else { "false" });
@@ -69,12 +95,9 @@ impl RequestBody {
         }
 
         // The object has at least one member, so each addition follows a comma.
-        let brace = object.as_ptr() as usize - text.as_ptr() as usize + object.len() - 1;
-        let mut body = Vec::with_capacity(text.len() + added.len());
-        body.extend_from_slice(&text.as_bytes()[..brace]);
-        body.extend_from_slice(added.as_bytes());
-        body.extend_from_slice(&text.as_bytes()[brace..]);
-        Ok(RequestBody(body))
+        let brace = object.text.as_ptr() as usize - text.as_ptr() as usize + object.text.len() - 1;
+        let (head, tail) = text.as_bytes().split_at(brace);
+        Ok(RequestBody { head: Cow::Borrowed(head), added, tail: Cow::Borrowed(tail), model })
     }
 }
 
@@ -91,21 +114,22 @@ fn utf8(text: &[u8]) -> Result<&str, Error> {
             "The request text begins with a byte order mark (byte 0); send it without the mark",
         ));
     }
-    std::str::from_utf8(text).map_err(|error| {
-        let at = error.valid_up_to();
-        Error::argument(format!("The request text is not UTF-8: byte {at} (0x{:02x}) is not valid", text[at]))
+    simdutf8::basic::from_utf8(text).map_err(|_| {
+        let at = std::str::from_utf8(text).map_or_else(|error| error.valid_up_to(), str::len);
+        let byte = text.get(at).copied().unwrap_or_default();
+        Error::argument(format!("The request text is not UTF-8: byte {at} (0x{byte:02x}) is not valid"))
     })
 }
 
-fn object(text: &str) -> Result<&str, Error> {
+fn object(text: &str) -> Result<json::Value<'_>, Error> {
     if text.trim_ascii().is_empty() {
         return Err(Error::argument(
             "The request text is empty; give a JSON object such as {\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}",
         ));
     }
-    let value = json::value(text)
+    let value = json::Value::check(text)
         .map_err(|error| Error::argument(format!("The request text is not JSON: {error}")))?;
-    match Type::of(value) {
+    match Type::of(value.text) {
         Type::Object => Ok(value),
         other => {
             let name = other.name();
@@ -127,36 +151,15 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    fn read(object: &'a str) -> Result<Known<'a>, Error> {
+    fn read(object: &json::Value<'a>) -> Result<Known<'a>, Error> {
         let mut known = Known::default();
-        for (name, value) in json::members(object).unwrap_or_default() {
-            let offset = value.as_ptr() as usize - object.as_ptr() as usize;
-            let (slot, wanted, example) = match name.as_ref() {
-                "model" => (&mut known.model, Type::String, "\"gemini-3.1-pro-preview\""),
-                "stream" => (&mut known.stream, Type::Boolean, "false"),
-                "messages" => {
-                    (&mut known.messages, Type::Array, "[{\"role\":\"user\",\"content\":\"Hello\"}]")
-                }
-                "contents" => (&mut known.contents, Type::Array, "[\"Hello\"]"),
-                _ => continue,
-            };
-            if slot.is_some() {
-                return Err(Error::argument(format!(
-                    "The request has \"{name}\" twice (the second value at byte {offset}); keep one"
-                ))
-                .with_param(name));
+        let mut outcome = Ok(());
+        object.each_member(|name, value| {
+            if outcome.is_ok() {
+                outcome = known.take(object.text, &name, value);
             }
-            let kind = Type::of(value);
-            if kind != wanted {
-                return Err(Error::argument(format!(
-                    "\"{name}\" in the request (byte {offset}) must be of type {}, such as {example}, but it is of type {}",
-                    wanted.name(),
-                    kind.name(),
-                ))
-                .with_param(name));
-            }
-            *slot = Some(value);
-        }
+        });
+        outcome?;
         if known.messages.is_none() && known.contents.is_none() {
             return Err(Error::argument(
                 "The request has neither \"messages\" nor \"contents\"; add \"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]",
@@ -164,6 +167,34 @@ impl<'a> Known<'a> {
             .with_param("messages"));
         }
         Ok(known)
+    }
+
+    fn take(&mut self, object: &str, name: &str, value: &'a str) -> Result<(), Error> {
+        let (slot, wanted, example) = match name {
+            "model" => (&mut self.model, Type::String, "\"gemini-3.1-pro-preview\""),
+            "stream" => (&mut self.stream, Type::Boolean, "false"),
+            "messages" => (&mut self.messages, Type::Array, "[{\"role\":\"user\",\"content\":\"Hello\"}]"),
+            "contents" => (&mut self.contents, Type::Array, "[\"Hello\"]"),
+            _ => return Ok(()),
+        };
+        let offset = value.as_ptr() as usize - object.as_ptr() as usize;
+        if slot.is_some() {
+            return Err(Error::argument(format!(
+                "The request has \"{name}\" twice (the second value at byte {offset}); keep one"
+            ))
+            .with_param(name));
+        }
+        let kind = Type::of(value);
+        if kind != wanted {
+            return Err(Error::argument(format!(
+                "\"{name}\" in the request (byte {offset}) must be of type {}, such as {example}, but it is of type {}",
+                wanted.name(),
+                kind.name(),
+            ))
+            .with_param(name));
+        }
+        *slot = Some(value);
+        Ok(())
     }
 
     fn check_stream(&self, mode: Mode) -> Result<(), Error> {
@@ -275,7 +306,7 @@ mod tests {
 
     fn complete(text: &str, contract: Contract) -> String {
         let body = RequestBody::complete(text.as_bytes(), contract, Mode::Unary).unwrap();
-        String::from_utf8(body.as_bytes().to_vec()).unwrap()
+        String::from_utf8(body.pieces().concat()).unwrap()
     }
 
     fn refused(text: &[u8]) -> String {

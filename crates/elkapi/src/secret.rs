@@ -78,6 +78,12 @@ impl Secret {
         &self.0.text
     }
 
+    /// Whether a text of that many bytes can hold it at all.
+    pub(crate) fn fits_into(&self, length: usize) -> bool {
+        let Inner { text, shortest, others, .. } = &*self.0;
+        text.len() >= LEAST && length >= *shortest || others.iter().any(|other| other.fits_into(length))
+    }
+
     /// `text` with every occurrence of the key, and of what stands beside it, cut out: in clear, in the
     /// escapes of JSON, HTML and URLs, in base64, and whatever the case. Shorter ones than four bytes
     /// are no secret and would cut words apart.

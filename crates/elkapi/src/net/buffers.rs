@@ -3,6 +3,8 @@
 use ureq::unversioned::transport::Buffers;
 
 const OUTPUT: usize = 32 * 1024;
+/// A large request leaves in pieces of about this size.
+const OUTPUT_MOST: usize = 256 * 1024;
 /// The output is to be flushed when less than this is free, so that no field line fails to fit.
 const OUTPUT_RESERVE: usize = 16 * 1024;
 const INPUT: usize = 16 * 1024;
@@ -23,14 +25,24 @@ pub(crate) struct Corked {
 }
 
 impl Corked {
-    /// Adds what the engine wrote to what is pending.
-    pub fn wrote(&mut self, amount: usize) {
+    /// Adds what the engine wrote to what is pending; `false` when that is to be sent before more is
+    /// written.
+    pub fn wrote(&mut self, amount: usize) -> bool {
         self.pending += amount;
+        let is_nearly_full = self.output.len() - self.pending < OUTPUT_RESERVE;
+        if is_nearly_full && self.output.len() < OUTPUT_MOST {
+            self.output.resize(OUTPUT_MOST, 0);
+            return true;
+        }
+        !is_nearly_full
     }
 
-    /// Whether the next field line might not fit.
-    pub fn is_nearly_full(&self) -> bool {
-        self.output.len() - self.pending < OUTPUT_RESERVE
+    /// The request is written: what only a large one needed is given back.
+    pub fn end_of_output(&mut self) {
+        if self.output.len() > OUTPUT {
+            self.output = Vec::new();
+            self.scratch = Vec::new();
+        }
     }
 
     /// What waits to be sent.

@@ -227,14 +227,14 @@ impl Transport for Tls {
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
         let call = self.socket.begin()?;
-        self.buffers.wrote(amount);
-        if self.buffers.is_nearly_full() { self.encrypt(&call) } else { Ok(()) }
+        if self.buffers.wrote(amount) { Ok(()) } else { self.encrypt(&call) }
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
         let call = self.socket.begin()?;
         self.encrypt(&call)?;
         self.send_records(&call)?;
+        self.buffers.end_of_output();
         self.socket.request_left(&call);
         loop {
             match self.connection.reader().read(self.buffers.room()) {

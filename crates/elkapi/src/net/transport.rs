@@ -57,13 +57,13 @@ impl Transport for Tcp {
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
         let call = self.socket.begin()?;
-        self.buffers.wrote(amount);
-        if self.buffers.is_nearly_full() { self.flush(&call) } else { Ok(()) }
+        if self.buffers.wrote(amount) { Ok(()) } else { self.flush(&call) }
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
         let call = self.socket.begin()?;
         self.flush(&call)?;
+        self.buffers.end_of_output();
         self.socket.request_left(&call);
         match self.socket.receive(self.buffers.room(), &call) {
             Ok(received) => {
