@@ -9,7 +9,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::answer::{Completion, Document};
-use crate::encode::json_text;
+use crate::encode::json_bytes;
 use crate::failure::{raised, refused, type_name, wrong_type};
 use crate::interrupt;
 use crate::log;
@@ -157,7 +157,7 @@ impl Client {
         let members = PyDict::new(py);
         let changes = Changes::of_call(py, "ask", arguments, Some(&members))?;
         let request = question(prompt, &members)?;
-        let text = json_text(&request, "")?;
+        let text = json_bytes(&request, "")?;
         let core = self.for_call(py, &changes)?;
         let cancel = changes.cancel.as_ref();
         Completion::of_core(py, waited(py, || core.chat_completions(&text, cancel))?)
@@ -302,13 +302,13 @@ impl Client {
             "models" => (Work::get("/models"), Makes::Document),
             "_get" => (Work::get(subject.extract::<String>()?), Makes::Document),
             "ask" => {
-                let text = json_text(&question(subject, &members)?, "")?;
+                let text = json_bytes(&question(subject, &members)?, "")?;
                 (Work::chat_completions(text), Makes::Completion)
             }
             _ => {
                 let bytes = match subject.cast::<PyBytes>() {
                     Ok(bytes) => bytes.as_bytes().to_vec(),
-                    Err(_) => request_text(subject)?.into_bytes(),
+                    Err(_) => request_text(subject)?,
                 };
                 if function == "stream" {
                     (Work::chat_completions_stream(bytes).announced(), Makes::Stream)
@@ -368,10 +368,10 @@ pub fn unpickle_client(py: Python<'_>, given: Vec<Bound<'_, PyDict>>) -> PyResul
 }
 
 /// The JSON text of a request that is not bytes.
-fn request_text(request: &Bound<'_, PyAny>) -> PyResult<String> {
+fn request_text(request: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     let py = request.py();
     if request.is_instance_of::<PyDict>() {
-        return json_text(request, "");
+        return json_bytes(request, "");
     }
     let Ok(text) = request.cast::<PyString>() else {
         let is = type_name(request);
@@ -383,7 +383,7 @@ fn request_text(request: &Bound<'_, PyAny>) -> PyResult<String> {
                       To ask a question in plain words, use ask(prompt)";
         return refused(py, Kind::InvalidArgument, detail.to_owned(), "request");
     }
-    Ok(text.into_owned())
+    Ok(text.into_owned().into_bytes())
 }
 
 /// The request for one question.

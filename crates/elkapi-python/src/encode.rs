@@ -4,7 +4,8 @@
 //!
 //! Everything else is refused with the path to it, so that nothing surprising is sent.
 
-use std::fmt::{self, Write};
+use std::fmt;
+use std::io::Write;
 
 use elkapi::{Kind, json};
 use pyo3::prelude::*;
@@ -59,12 +60,17 @@ fn is_word(name: &str) -> bool {
 
 /// The JSON text of a value; `root` names it in errors, `""` is a request.
 pub fn json_text(value: &Bound<'_, PyAny>, root: &str) -> PyResult<String> {
-    let mut text = String::new();
+    json_bytes(value, root).map(|bytes| String::from_utf8(bytes).unwrap_or_default())
+}
+
+/// The same, for whom it need not be a `String`.
+pub fn json_bytes(value: &Bound<'_, PyAny>, root: &str) -> PyResult<Vec<u8>> {
+    let mut text = Vec::new();
     write_value(&mut text, value, Path::Root(root), 0)?;
     Ok(text)
 }
 
-fn write_value(out: &mut String, value: &Bound<'_, PyAny>, path: Path<'_>, depth: usize) -> PyResult<()> {
+fn write_value(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, path: Path<'_>, depth: usize) -> PyResult<()> {
     let py = value.py();
     if depth > MAX_DEPTH {
         let detail =
@@ -72,11 +78,11 @@ fn write_value(out: &mut String, value: &Bound<'_, PyAny>, path: Path<'_>, depth
         return refused(py, Kind::InvalidArgument, detail, "");
     }
     if value.is_none() {
-        out.push_str("null");
+        out.extend_from_slice(b"null");
     } else if let Ok(text) = value.cast::<PyString>() {
         write_text(out, text)?;
     } else if let Ok(truth) = value.cast::<PyBool>() {
-        out.push_str(if truth.is_true() { "true" } else { "false" });
+        out.extend_from_slice(if truth.is_true() { &b"true"[..] } else { b"false" });
     } else if let Ok(whole) = value.cast::<PyInt>() {
         write_int(out, whole, path)?;
     } else if let Ok(number) = value.cast::<PyFloat>() {
@@ -96,7 +102,7 @@ fn write_value(out: &mut String, value: &Bound<'_, PyAny>, path: Path<'_>, depth
 }
 
 /// What is no JSON value itself, but stands for one.
-fn write_other(out: &mut String, value: &Bound<'_, PyAny>, path: Path<'_>, depth: usize) -> PyResult<()> {
+fn write_other(out: &mut Vec<u8>, value: &Bound<'_, PyAny>, path: Path<'_>, depth: usize) -> PyResult<()> {
     let (py, class) = (value.py(), value.get_type());
     let is_bytes = value.is_instance_of::<PyBytes>()
         || value.is_instance_of::<PyByteArray>()
@@ -146,9 +152,9 @@ fn not_json(value: &Bound<'_, PyAny>, path: Path<'_>, hint: &str) -> PyResult<()
     wrong_type(format!("{} is {is}, which JSON does not have{hint}", path.or_request()))
 }
 
-fn write_text(out: &mut String, text: &Bound<'_, PyString>) -> PyResult<()> {
+fn write_text(out: &mut Vec<u8>, text: &Bound<'_, PyString>) -> PyResult<()> {
     if let Ok(text) = text.to_str() {
-        out.push_str(&json::quote(text));
+        json::quote_into(text, out);
         return Ok(());
     }
     // Lone surrogates have no UTF-8; JSON can write them as escapes.
@@ -156,26 +162,26 @@ fn write_text(out: &mut String, text: &Bound<'_, PyString>) -> PyResult<()> {
     let units = py.get_type::<PyString>().call_method1("encode", (text, "utf-16-le", "surrogatepass"))?;
     let units = units.cast_into::<PyBytes>()?;
     let units = units.as_bytes().chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-    out.push('"');
+    out.push(b'"');
     for unit in char::decode_utf16(units) {
         match unit {
             Ok(character) => {
                 let quoted = json::quote(character.encode_utf8(&mut [0; 4]));
-                out.push_str(&quoted[1..quoted.len() - 1]);
+                out.extend_from_slice(&quoted.as_bytes()[1..quoted.len() - 1]);
             }
             Err(lone) => push(out, format_args!("\\u{:04x}", lone.unpaired_surrogate())),
         }
     }
-    out.push('"');
+    out.push(b'"');
     Ok(())
 }
 
-/// Writing into a `String` cannot fail.
-fn push(out: &mut String, what: fmt::Arguments<'_>) {
+/// Writing into memory cannot fail.
+fn push(out: &mut Vec<u8>, what: fmt::Arguments<'_>) {
     let _ = out.write_fmt(what);
 }
 
-fn write_int(out: &mut String, whole: &Bound<'_, PyInt>, path: Path<'_>) -> PyResult<()> {
+fn write_int(out: &mut Vec<u8>, whole: &Bound<'_, PyInt>, path: Path<'_>) -> PyResult<()> {
     if let Ok(small) = whole.extract::<i64>() {
         push(out, format_args!("{small}"));
         return Ok(());
@@ -184,7 +190,7 @@ fn write_int(out: &mut String, whole: &Bound<'_, PyInt>, path: Path<'_>) -> PyRe
     let py = whole.py();
     match py.get_type::<PyInt>().call_method1("__repr__", (whole,)) {
         Ok(digits) => {
-            out.push_str(digits.cast_into::<PyString>()?.to_str()?);
+            out.extend_from_slice(digits.cast_into::<PyString>()?.to_str()?.as_bytes());
             Ok(())
         }
         Err(error) => {
@@ -194,7 +200,7 @@ fn write_int(out: &mut String, whole: &Bound<'_, PyInt>, path: Path<'_>) -> PyRe
     }
 }
 
-fn write_float(out: &mut String, number: &Bound<'_, PyFloat>, path: Path<'_>) -> PyResult<()> {
+fn write_float(out: &mut Vec<u8>, number: &Bound<'_, PyFloat>, path: Path<'_>) -> PyResult<()> {
     let number_value = number.extract::<f64>()?;
     if !number_value.is_finite() {
         let name = if number_value.is_nan() { "NaN" } else { "infinite" };
@@ -207,12 +213,12 @@ fn write_float(out: &mut String, number: &Bound<'_, PyFloat>, path: Path<'_>) ->
 }
 
 fn write_members(
-    out: &mut String,
+    out: &mut Vec<u8>,
     members: &Bound<'_, PyDict>,
     path: Path<'_>,
     depth: usize,
 ) -> PyResult<()> {
-    out.push('{');
+    out.push(b'{');
     // A copy of the pairs: another thread may change the dict meanwhile.
     for (place, pair) in members.items().iter().enumerate() {
         let (name, value) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
@@ -225,29 +231,29 @@ fn write_members(
             ));
         };
         if place > 0 {
-            out.push(',');
+            out.push(b',');
         }
         write_text(out, name)?;
-        out.push(':');
+        out.push(b':');
         write_value(out, &value, Path::Member(&path, &name.to_string_lossy()), depth + 1)?;
     }
-    out.push('}');
+    out.push(b'}');
     Ok(())
 }
 
 fn write_elements<'py>(
-    out: &mut String,
+    out: &mut Vec<u8>,
     elements: impl Iterator<Item = Bound<'py, PyAny>>,
     path: Path<'_>,
     depth: usize,
 ) -> PyResult<()> {
-    out.push('[');
+    out.push(b'[');
     for (index, element) in elements.enumerate() {
         if index > 0 {
-            out.push(',');
+            out.push(b',');
         }
         write_value(out, &element, Path::Element(&path, index), depth + 1)?;
     }
-    out.push(']');
+    out.push(b']');
     Ok(())
 }

@@ -18,8 +18,8 @@ use crate::reply::Reply;
 use scan::{Long, Walk};
 
 pub use scan::MAX_DEPTH;
-pub use text::quote;
-pub(crate) use text::{unescape, unescape_into};
+pub(crate) use text::unescape_into;
+pub use text::{quote, quote_into, unescape};
 
 /// The seven things a place in a document can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Type {
     }
 
     /// Judges by the first character of well-formed JSON.
-    pub(crate) fn of(raw: &str) -> Type {
+    pub fn of(raw: &str) -> Type {
         match raw.as_bytes().first() {
             Some(b'{') => Type::Object,
             Some(b'[') => Type::Array,
@@ -490,7 +490,7 @@ pub(crate) fn items(array: &str) -> Option<Vec<&str>> {
 
 /// Looks at the members of a well-formed object text in their order, without keeping anything;
 /// `false` for anything else.
-pub(crate) fn each_member<'a>(object: &'a str, each: &mut dyn FnMut(Cow<'a, str>, &'a str)) -> bool {
+pub fn each_member<'a>(object: &'a str, each: &mut dyn FnMut(Cow<'a, str>, &'a str)) -> bool {
     let is_object = object.starts_with('{');
     if is_object {
         Walk::new(object, None).members(0, |name, value| each(unescape(&object[name]), &object[value]));
@@ -500,7 +500,7 @@ pub(crate) fn each_member<'a>(object: &'a str, each: &mut dyn FnMut(Cow<'a, str>
 
 /// Looks at the elements of a well-formed array text, without keeping anything; `false` for anything
 /// else.
-pub(crate) fn each_item<'a>(array: &'a str, each: &mut dyn FnMut(&'a str)) -> bool {
+pub fn each_item<'a>(array: &'a str, each: &mut dyn FnMut(&'a str)) -> bool {
     let is_array = array.starts_with('[');
     if is_array {
         Walk::new(array, None).items(0, |value| each(&array[value]));

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::text::to_be_escaped;
 use crate::sys::block::{self, Block};
 
 /// How deep a reply may nest; deeper ones are refused instead of walked.
@@ -291,16 +292,9 @@ fn plain_length(bytes: &[u8]) -> Option<usize> {
 
 /// How far it is to the quote that ends a short string without escapes, as names and most values are.
 fn near_quote(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    /// The high bit of each byte below the limit; above the lowest one some may be set in error.
-    fn below(word: u64, limit: u8) -> u64 {
-        word.wrapping_sub(ONES * u64::from(limit)) & !word & (ONES * 0x80)
-    }
     let (words, _) = bytes.as_chunks::<8>();
     for (place, word) in words.iter().take(2).enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-        let found = below(word, 0x20) | equal(b'"') | equal(b'\\');
+        let found = to_be_escaped(u64::from_le_bytes(*word));
         if found != 0 {
             let at = 8 * place + found.trailing_zeros() as usize / 8;
             return (bytes[at] == b'"').then_some(at);
