@@ -2,6 +2,7 @@
 
 import gc
 import json
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -368,15 +369,51 @@ def test_a_whole_reply_is_one_chunk_whose_message_reads_as_delta(answering: Answ
     assert stream.completion.saw_done is None
 
 
-def test_a_chunk_is_parsed_only_when_a_member_is_read(answering: Answering) -> None:
+def test_of_a_chunk_only_what_is_looked_at_is_read(answering: Answering) -> None:
     deep = json.dumps(_delta("Hi", "stop"))[:-1] + ', "deep": ' + "[" * 600 + "]" * 600 + "}"
     body = f"data: {deep}\n\ndata: [DONE]\n\n".encode()
     with answering(body, "text/event-stream").stream(HELLO) as stream:
         (chunk,) = stream
     assert (chunk.text, chunk.raw) == ("Hi", deep.encode())
-    with pytest.raises(elkapi.APIResponseValidationError, match="nests deeper") as caught:
-        chunk.choices  # noqa: B018
-    assert caught.value.kind == "decode"
+    assert chunk.choices[0].delta.content == "Hi"
+    for read in (lambda: chunk.deep, lambda: chunk["deep"], chunk.to_dict, lambda: chunk == chunk):
+        with pytest.raises(elkapi.APIResponseValidationError, match="nests deeper") as caught:
+            read()
+        assert caught.value.kind == "decode"
+
+
+def test_chunks_that_differ_in_their_content_alone_are_whole_objects(answering: Answering) -> None:
+    texts = ["a", "b", "", "c\n\u00e9", "d"]
+    events = [json.dumps({**_delta(text), "id": "x", "nested": {"y": [1]}}) for text in texts]
+    # Of repeated members the last wins, also behind chunks that had it once.
+    events.append(events[0][:-1] + ', "choices": []}')
+    events.append(json.dumps(_delta("e", "stop")))
+    body = "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode()
+    with answering(body, "text/event-stream").stream(HELLO) as stream:
+        chunks = list(stream)
+    assert [chunk.raw.decode() for chunk in chunks] == events
+    for text, event, chunk in zip(texts, events, chunks, strict=False):
+        plain = json.loads(event)
+        (choice,) = chunk.choices
+        assert (choice.delta.content, chunk.text) == (text, text)
+        assert chunk.choices is chunk.choices
+        assert chunk.choices[0] is choice
+        assert choice.delta is choice["delta"]
+        assert (choice.index, choice.finish_reason, choice.delta.role) == (0, None, None)
+        assert choice.delta.get("absent") is None
+        assert "content" in choice.delta
+        assert (chunk.id, chunk.nested.y) == ("x", [1])
+        assert chunk.to_dict() == plain
+        assert choice.to_dict() == plain["choices"][0]
+        assert choice.delta.to_dict() == plain["choices"][0]["delta"]
+        assert choice.delta == type(choice.delta)(plain["choices"][0]["delta"])
+        assert pickle.loads(pickle.dumps(chunk)) == chunk
+        assert pickle.loads(pickle.dumps(choice)) == choice
+        assert list(choice.delta) == list(plain["choices"][0]["delta"])
+        assert choice.model_copy(update={"index": 7}).index == 7
+        assert chunk.model_copy(update={"id": "z"}).choices[0].delta.content == text
+    assert chunks[5].choices == []
+    assert chunks[6].choices[0].finish_reason == "stop"
 
 
 def test_a_stream_tells_its_state(client: elkapi.Client) -> None:

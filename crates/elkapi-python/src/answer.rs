@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use crate::failure;
 use crate::headers::Headers;
 use crate::image::Image;
-use crate::node::{Answer, Node, Shape, known, wrapped};
+use crate::node::{Answer, Made, Node, Shape, known, wrapped};
 use crate::structure;
 
 /// A JSON document from the gateway, such as the models list: its members by attribute and by key,
@@ -21,35 +21,22 @@ use crate::structure;
 #[pyclass(frozen, subclass, extends = Node, module = "elkapi")]
 pub struct Document {
     answer: Answer,
-    attempts: Vec<Attempt>,
-    elapsed_ms: u64,
-    /// What the core made of the document, by name, once it was asked for.
-    facts: Py<PyDict>,
+    /// What the core made of the document, once it was asked for.
+    facts: Made,
     raw: PyOnceLock<Py<PyBytes>>,
     headers: PyOnceLock<Py<Headers>>,
 }
 
-type Made<T> = PyClassInitializer<T>;
-
 impl Document {
-    fn made(
-        py: Python<'_>,
-        answer: Answer,
-        call: (Vec<Attempt>, u64),
-        facts: Py<PyDict>,
-        shape: Shape,
-    ) -> Made<Document> {
-        let node = Node::of_answer(py, answer.clone(), shape);
+    fn made(answer: Answer, facts: Made, shape: Shape) -> PyClassInitializer<Document> {
+        let node = Node::of_answer(answer.clone(), shape);
         let (raw, headers) = (PyOnceLock::new(), PyOnceLock::new());
-        let document = Document { answer, attempts: call.0, elapsed_ms: call.1, facts, raw, headers };
-        PyClassInitializer::from(node).add_subclass(document)
+        PyClassInitializer::from(node).add_subclass(Document { answer, facts, raw, headers })
     }
 
     /// The Python object for a document that the core gave.
     pub fn of_core(py: Python<'_>, answer: Answered) -> PyResult<Bound<'_, Document>> {
-        let call = (answer.attempts().to_vec(), answer.elapsed_ms());
-        let facts = PyDict::new(py).unbind();
-        Bound::new(py, Document::made(py, Answer::Live(answer), call, facts, Shape::Document))
+        Bound::new(py, Document::made(Answer::Live(answer), Made::nothing(), Shape::Document))
     }
 
     /// A fact of that name: kept, or asked of the core and kept from now on.
@@ -58,15 +45,11 @@ impl Document {
         name: &Bound<'py, PyString>,
         ask: impl FnOnce(&Answered) -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = name.py();
-        let facts = self.facts.bind(py);
-        if let Some(value) = facts.get_item(name)? {
+        if let Some(value) = self.facts.get(name)? {
             return Ok(value);
         }
-        let Answer::Live(answer) = &self.answer else { return Ok(py.None().into_bound(py)) };
-        let value = ask(answer)?;
-        facts.set_default(name, &value)?;
-        Ok(facts.get_item(name)?.unwrap_or(value))
+        let Answer::Live(answer) = &self.answer else { return Ok(name.py().None().into_bound(name.py())) };
+        self.facts.keep(name, ask(answer)?)
     }
 }
 
@@ -106,7 +89,7 @@ impl Document {
             return Ok(attempts);
         }
         let list = PyList::empty(slf.py());
-        for attempt in &slf.get().attempts {
+        for attempt in slf.get().answer.attempts() {
             let facts = PyDict::new(slf.py());
             facts.set_item("status", attempt.status)?;
             facts.set_item("kind", attempt.kind.map(Kind::name))?;
@@ -120,7 +103,7 @@ impl Document {
     /// How long the call took, in seconds.
     #[getter]
     fn elapsed(&self) -> f64 {
-        self.elapsed_ms as f64 / 1000.0
+        self.answer.elapsed_ms() as f64 / 1000.0
     }
 
     /// How the answer ended: `complete`, `length`, `filtered` or `tool_calls`; of a stream that did not
@@ -142,7 +125,8 @@ impl Document {
         let (py, document) = (slf.py(), slf.get());
         let reply = document.answer.reply();
         let reply = Reply::new(reply.status(), reply.headers().clone(), Body::new(json.as_bytes().to_vec()));
-        let answer = Answer::kept(reply, document.answer.saw_done())
+        let call = (document.answer.attempts().to_vec(), document.answer.elapsed_ms());
+        let answer = Answer::kept(reply, document.answer.saw_done(), call)
             .map_err(|error| PyValueError::new_err(format!("the members are not JSON: {error}")))?;
         let whole = slf.cast::<Completion>().ok();
         let shape = if whole.is_some() { Shape::Completion } else { Shape::Document };
@@ -150,9 +134,7 @@ impl Document {
             Completion::ask_all(completion)?;
         }
         document.verdict(py)?;
-        let facts = document.facts.bind(py).copy()?.unbind();
-        let call = (document.attempts.clone(), document.elapsed_ms);
-        let made = Document::made(py, answer, call, facts, shape);
+        let made = Document::made(answer, Made::again(document.facts.all(py)?.unbind()), shape);
         Ok(match whole {
             Some(_) => Bound::new(py, made.add_subclass(Completion))?.into_any(),
             None => Bound::new(py, made)?.into_any(),
@@ -170,11 +152,12 @@ impl Document {
         }
         let fields: Vec<_> = document.answer.reply().headers().iter().collect();
         let attempts: Vec<_> = document
-            .attempts
+            .answer
+            .attempts()
             .iter()
             .map(|a| (a.status, a.kind.map(Kind::name), a.request_id.as_deref(), a.elapsed_ms))
             .collect();
-        let facts = document.facts.bind(py).copy()?;
+        let facts = document.facts.all(py)?;
         let body = match document.answer.saw_done() {
             None => document.raw(py).clone(),
             Some(saw_done) => {
@@ -183,7 +166,7 @@ impl Document {
             }
         };
         let reply = (document.status(), fields, body);
-        let state = (whole, reply, attempts, document.elapsed_ms, facts);
+        let state = (whole, reply, attempts, document.answer.elapsed_ms(), facts);
         (UNPICKLE.import(py, "elkapi._elkapi", "unpickle_answer")?, state).into_pyobject(py)
     }
 
@@ -209,9 +192,7 @@ pub struct Completion;
 impl Completion {
     /// The Python object for an answer that the core gave.
     pub fn of_core(py: Python<'_>, answer: Answered) -> PyResult<Bound<'_, Completion>> {
-        let call = (answer.attempts().to_vec(), answer.elapsed_ms());
-        let facts = PyDict::new(py).unbind();
-        let base = Document::made(py, Answer::Live(answer), call, facts, Shape::Completion);
+        let base = Document::made(Answer::Live(answer), Made::nothing(), Shape::Completion);
         Bound::new(py, base.add_subclass(Completion))
     }
 
@@ -225,7 +206,8 @@ impl Completion {
         let completion = Completion::of_core(py, answer)?;
         if cut {
             // It may still become anything; as it is, it is a part.
-            completion.as_super().get().facts.bind(py).set_item("verdict", Verdict::Truncated.name())?;
+            let truncated = Verdict::Truncated.name().into_bound_py_any(py)?;
+            completion.as_super().get().facts.keep(intern!(py, "verdict"), truncated)?;
         }
         Ok(completion)
     }
@@ -463,19 +445,18 @@ pub fn unpickle_answer<'py>(
     let reply = Reply::new(status, fields, Body::new(raw.as_bytes().to_vec()));
     let saw_done = facts.bind(py).get_item(intern!(py, "saw_done"))?;
     let saw_done = saw_done.map(|saw_done| saw_done.extract()).transpose()?;
-    let answer = Answer::kept(reply, saw_done)
-        .map_err(|error| PyValueError::new_err(format!("the pickled answer is not JSON: {error}")))?;
     let attempts = attempts.into_iter().map(|(status, kind, request_id, elapsed_ms)| Attempt {
         status,
         kind: kind.and_then(|name| Kind::ALL.iter().copied().find(|kind| kind.name() == name)),
         request_id,
         elapsed_ms,
     });
-    let call = (attempts.collect(), elapsed_ms);
+    let answer = Answer::kept(reply, saw_done, (attempts.collect(), elapsed_ms))
+        .map_err(|error| PyValueError::new_err(format!("the pickled answer is not JSON: {error}")))?;
+    let facts = Made::again(facts);
     if !whole {
-        let made = Document::made(py, answer, call, facts, Shape::Document);
-        return Ok(Bound::new(py, made)?.into_any());
+        return Ok(Bound::new(py, Document::made(answer, facts, Shape::Document))?.into_any());
     }
-    let made = Document::made(py, answer, call, facts, Shape::Completion);
+    let made = Document::made(answer, facts, Shape::Completion);
     Ok(Bound::new(py, made.add_subclass(Completion))?.into_any())
 }

@@ -1,17 +1,19 @@
 //! The places of an answer as Python objects: known members by getter, all by name and by key.
 //!
 //! A node stands on a plain dict, or on the JSON of an answer or of an event, whose members are converted
-//! one by one when they are looked at. What was wrapped once stays the same object.
+//! one by one when they are looked at; of an event that holds at every depth. What was wrapped once stays
+//! the same object.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use elkapi::Completion as Answered;
-use elkapi::json::{self, View};
+use elkapi::json::{self, Type, View};
+use elkapi::{Attempt as Attempted, Completion as Answered};
 use elkapi::{Kind, Reply};
 use pyo3::exceptions::{PyAttributeError, PyKeyError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyMapping, PySet, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyMapping, PySet, PyString, PyTuple};
 
 use crate::decode;
 use crate::encode::json_text;
@@ -50,6 +52,16 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// The member that leads to an event's content.
+    fn way(self) -> Option<&'static str> {
+        match self {
+            Shape::Chunk => Some("choices"),
+            Shape::ChunkChoice => Some("delta"),
+            Shape::Message => Some("content"),
+            _ => None,
+        }
+    }
+
     /// The shape of the member of that name, or of its elements.
     fn member(self, name: &str) -> Shape {
         match (self, name) {
@@ -96,18 +108,41 @@ pub enum Answer {
     Kept(Arc<Kept>),
 }
 
-/// The bytes of an answer and the document in them.
+/// The bytes of an answer, the document in them, and the facts of its call.
 pub struct Kept {
     reply: Reply,
     document: json::Document,
     saw_done: Option<bool>,
+    attempts: Vec<Attempted>,
+    elapsed_ms: u64,
 }
 
 impl Answer {
-    /// Reads an answer's bytes again.
-    pub fn kept(reply: Reply, saw_done: Option<bool>) -> Result<Answer, json::NotJson> {
+    /// Reads an answer's bytes again; `call`: its attempts, and how long it took in milliseconds.
+    pub fn kept(
+        reply: Reply,
+        saw_done: Option<bool>,
+        call: (Vec<Attempted>, u64),
+    ) -> Result<Answer, json::NotJson> {
         let document = json::Document::of_reply(&reply)?;
-        Ok(Answer::Kept(Arc::new(Kept { reply, document, saw_done })))
+        let (attempts, elapsed_ms) = call;
+        Ok(Answer::Kept(Arc::new(Kept { reply, document, saw_done, attempts, elapsed_ms })))
+    }
+
+    /// The HTTP requests made for it.
+    pub fn attempts(&self) -> &[Attempted] {
+        match self {
+            Answer::Live(answer) => answer.attempts(),
+            Answer::Kept(kept) => &kept.attempts,
+        }
+    }
+
+    /// How long the call took, in milliseconds.
+    pub fn elapsed_ms(&self) -> u64 {
+        match self {
+            Answer::Live(answer) => answer.elapsed_ms(),
+            Answer::Kept(kept) => kept.elapsed_ms,
+        }
     }
 
     /// Whether the closing `[DONE]` of a stream came; None for an answer that came whole.
@@ -135,35 +170,14 @@ impl Answer {
     }
 }
 
-/// An event of a stream, parsed when its members are looked at.
-pub struct Event {
-    json: Py<PyBytes>,
-    document: OnceLock<Result<json::Document, json::NotJson>>,
-}
-
-impl Event {
-    pub fn new(json: Py<PyBytes>) -> Event {
-        Event { json, document: OnceLock::new() }
-    }
-
-    fn root(&self, py: Python<'_>) -> PyResult<View<'_>> {
-        let parsed = self.document.get_or_init(|| {
-            let text = std::str::from_utf8(self.json.as_bytes(py)).unwrap_or_default();
-            json::Document::of_text(text.trim_start_matches('\u{feff}'))
-        });
-        match parsed {
-            Ok(document) => Ok(document.root()),
-            Err(error) => {
-                refused(py, Kind::Decode, format!("The event of the stream cannot be read: {error}"), "")
-            }
-        }
-    }
-}
-
 enum Source {
     Members(Py<PyDict>),
     Answer(Answer),
-    Event(Event),
+    /// An object in the JSON of an event, which the core found to be well-formed.
+    Event(Arc<str>, Range<usize>),
+    /// The event, its only choice or that choice's delta, whose content the core knows: on the way to it
+    /// nothing need be read. Which of the three, the shape tells.
+    Way(Arc<str>, Py<PyString>),
 }
 
 /// A JSON object of an answer: members by attribute (`node.name`) and by key (`node["name"]`).
@@ -174,55 +188,46 @@ enum Source {
 pub struct Node {
     shape: Shape,
     source: Source,
-    /// Wrapped or converted members by name.
-    made: Py<PyDict>,
+    made: Made,
 }
 
-enum Root<'a> {
-    Members(&'a Py<PyDict>),
-    Json(View<'a>),
+/// What was made once, by name. Most objects are asked for one member alone: it needs no dict.
+///
+/// These locks, unlike pyo3's, never let go of the interpreter, and no Python code runs in them.
+pub struct Made {
+    first: OnceLock<(Py<PyString>, Py<PyAny>)>,
+    more: OnceLock<Py<PyDict>>,
 }
 
-impl Node {
-    pub fn of_members(members: Bound<'_, PyDict>, shape: Shape) -> Node {
-        let made = PyDict::new(members.py()).unbind();
-        Node { shape, source: Source::Members(members.unbind()), made }
+impl Made {
+    /// Nothing yet.
+    pub fn nothing() -> Made {
+        Made { first: OnceLock::new(), more: OnceLock::new() }
     }
 
-    pub fn of_answer(py: Python<'_>, answer: Answer, shape: Shape) -> Node {
-        Node { shape, source: Source::Answer(answer), made: PyDict::new(py).unbind() }
+    /// What a pickle kept.
+    pub fn again(kept: Py<PyDict>) -> Made {
+        Made { first: OnceLock::new(), more: OnceLock::from(kept) }
     }
 
-    pub fn of_event(py: Python<'_>, event: Event) -> Node {
-        Node { shape: Shape::Chunk, source: Source::Event(event), made: PyDict::new(py).unbind() }
-    }
-
-    /// The JSON that it stands on, or the dict.
-    fn root(&self, py: Python<'_>) -> PyResult<Root<'_>> {
-        Ok(match &self.source {
-            Source::Members(members) => Root::Members(members),
-            Source::Answer(answer) => Root::Json(answer.root()),
-            Source::Event(event) => Root::Json(event.root(py)?),
-        })
-    }
-
-    /// The member of that name, always the same object.
-    pub fn member<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let py = name.py();
-        let made = self.made.bind(py);
-        if let Some(value) = made.get_item(name)? {
-            return Ok(Some(value));
+    /// All of it, as a dict of its own.
+    pub fn all<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = self.more.get().map_or_else(|| Ok(PyDict::new(py)), |more| more.bind(py).copy())?;
+        if let Some((first, value)) = self.first.get() {
+            all.set_item(first, value)?;
         }
-        let value = match self.root(py)? {
-            Root::Members(members) => members.bind(py).get_item(name)?,
-            Root::Json(root) => {
-                let found = name.to_str().ok().and_then(|name| root.get(name));
-                found.map(|view| decode::value(py, view)).transpose()?
-            }
-        };
-        let Some(value) = value else { return Ok(None) };
-        let value = wrapped(&value, self.shape.member(&name.to_string_lossy()))?;
-        self.keep(name, value).map(Some)
+        Ok(all)
+    }
+
+    /// What is kept under that name.
+    pub fn get<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = name.py();
+        if let Some((first, value)) = self.first.get()
+            && is_same(first.bind(py), name)?
+        {
+            return Ok(Some(value.bind(py).clone()));
+        }
+        self.more.get().map_or(Ok(None), |more| more.bind(py).get_item(name))
     }
 
     /// The value that is kept under that name: of two threads the first one's.
@@ -231,38 +236,232 @@ impl Node {
         name: &Bound<'py, PyString>,
         value: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let made = self.made.bind(name.py());
-        made.set_default(name, &value)?;
-        Ok(made.get_item(name)?.unwrap_or(value))
+        let py = name.py();
+        if self.first.get().is_none()
+            && self.first.set((name.clone().unbind(), value.clone().unbind())).is_ok()
+        {
+            return Ok(value);
+        }
+        if let Some((first, kept)) = self.first.get()
+            && is_same(first.bind(py), name)?
+        {
+            return Ok(kept.bind(py).clone());
+        }
+        let more = kept_in(&self.more, || PyDict::new(py).unbind()).bind(py);
+        more.set_default(name, &value)?;
+        Ok(more.get_item(name)?.unwrap_or(value))
+    }
+}
+
+/// What a lock has, made outside of it.
+pub fn kept_in<T>(lock: &OnceLock<T>, make: impl FnOnce() -> T) -> &T {
+    if lock.get().is_none() {
+        let _ = lock.set(make());
+    }
+    lock.wait()
+}
+
+fn is_same(one: &Bound<'_, PyString>, other: &Bound<'_, PyString>) -> PyResult<bool> {
+    // Names of attributes are interned: most often it is the same object.
+    if one.is(other) { Ok(true) } else { one.as_any().eq(other) }
+}
+
+enum Root<'a> {
+    Members(&'a Py<PyDict>),
+    Answer(View<'a>),
+    Event(&'a str),
+}
+
+impl Node {
+    fn new_of(shape: Shape, source: Source) -> Node {
+        Node { shape, source, made: Made::nothing() }
+    }
+
+    pub fn of_members(members: Bound<'_, PyDict>, shape: Shape) -> Node {
+        Node::new_of(shape, Source::Members(members.unbind()))
+    }
+
+    /// Of a whole answer.
+    pub fn of_answer(answer: Answer, shape: Shape) -> Node {
+        Node::new_of(shape, Source::Answer(answer))
+    }
+
+    /// Of the JSON of an event, well-formed but for a byte order mark and white space around. `content`: what
+    /// its only choice's delta has by that name, where the core knows.
+    pub fn of_event(json: &str, content: Option<&Bound<'_, PyString>>) -> Node {
+        let event = Arc::from(json);
+        Node::new_of(
+            Shape::Chunk,
+            match content {
+                Some(content) => Source::Way(event, content.clone().unbind()),
+                None => Source::Event(event, place_in(json, object_of(json))),
+            },
+        )
+    }
+
+    /// The JSON of the event that it stands on, as it came; empty for another source.
+    pub fn event(&self) -> &str {
+        if let Source::Event(event, _) | Source::Way(event, _) = &self.source { event } else { "" }
+    }
+
+    /// The JSON that it stands on, or the dict.
+    fn root(&self) -> Root<'_> {
+        match &self.source {
+            Source::Members(members) => Root::Members(members),
+            Source::Answer(answer) => Root::Answer(answer.root()),
+            Source::Event(event, place) => Root::Event(&event[place.clone()]),
+            Source::Way(event, _) => Root::Event(on_the_way(event, self.shape)),
+        }
+    }
+
+    /// The member of that name, always the same object.
+    pub fn member<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = name.py();
+        if let Some(value) = self.made.get(name)? {
+            return Ok(Some(value));
+        }
+        // A name with lone surrogates is in no JSON.
+        let text = name.to_str().ok();
+        let shape = text.map_or(Shape::Node, |text| self.shape.member(text));
+        let value = match &self.source {
+            Source::Members(members) => {
+                let found = members.bind(py).get_item(name)?;
+                found.map(|value| wrapped(&value, shape)).transpose()?
+            }
+            Source::Answer(answer) => {
+                let found = text.and_then(|text| answer.root().get(text));
+                found.map(|view| wrapped(&decode::value(py, view)?, shape)).transpose()?
+            }
+            Source::Way(event, content) if text == self.shape.way() => {
+                Some(further(py, event, content, shape)?)
+            }
+            Source::Event(event, _) | Source::Way(event, _) => {
+                let Root::Event(object) = self.root() else { return Ok(None) };
+                let found = text.and_then(|text| last_member(object, text));
+                found.map(|value| in_event(py, event, value, shape, 0)).transpose()?
+            }
+        };
+        value.map(|value| self.made.keep(name, value)).transpose()
+    }
+
+    /// The value that is kept under that name: of two threads the first one's.
+    pub fn keep<'py>(
+        &self,
+        name: &Bound<'py, PyString>,
+        value: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.made.keep(name, value)
     }
 
     /// What is kept under that name.
     pub fn kept<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        self.made.bind(name.py()).get_item(name)
+        self.made.get(name)
     }
 
     fn names<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        match self.root(py)? {
-            Root::Members(members) => Ok(members.bind(py).keys()),
-            Root::Json(root) => {
-                let names = PyDict::new(py);
-                for (name, _) in root.members() {
-                    names.set_item(name, py.None())?;
-                }
-                Ok(names.keys())
+        let names = PyDict::new(py);
+        let mut outcome = Ok(());
+        let mut add = |name: &str| {
+            if outcome.is_ok() {
+                outcome = names.set_item(name, py.None());
+            }
+        };
+        match self.root() {
+            Root::Members(members) => return Ok(members.bind(py).keys()),
+            Root::Answer(root) => root.members().for_each(|(name, _)| add(name)),
+            Root::Event(root) => {
+                json::each_member(root, &mut |name, _| add(&name));
             }
         }
+        outcome.map(|()| names.keys())
     }
 
     /// A plain dict of its own.
     pub fn plain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        match self.root(py)? {
-            Root::Members(members) => Ok(plain(members.bind(py))?.cast_into::<PyDict>()?),
-            Root::Json(root) => match decode::value(py, root)?.cast_into::<PyDict>() {
-                Ok(members) => Ok(members),
-                Err(_) => Ok(PyDict::new(py)),
-            },
+        let plain = match self.root() {
+            Root::Members(members) => plain(members.bind(py))?,
+            Root::Answer(root) => decode::value(py, root)?,
+            Root::Event(root) => decode::value(py, root)?,
+        };
+        Ok(plain.cast_into::<PyDict>().unwrap_or_else(|_| PyDict::new(py)))
+    }
+}
+
+/// Where a piece of a text stands in it.
+fn place_in(text: &str, piece: &str) -> Range<usize> {
+    let start = piece.as_ptr() as usize - text.as_ptr() as usize;
+    start..start + piece.len()
+}
+
+/// The object that an event is, without a byte order mark and white space.
+fn object_of(event: &str) -> &str {
+    event.trim_start_matches('\u{feff}').trim_ascii()
+}
+
+/// The place of that shape on the way to an event's content.
+fn on_the_way(event: &str, shape: Shape) -> &str {
+    let event = object_of(event);
+    let choice = || {
+        let mut first = None;
+        json::each_item(last_member(event, "choices")?, &mut |choice| {
+            first.get_or_insert(choice);
+        });
+        first
+    };
+    let place = match shape {
+        Shape::Chunk => Some(event),
+        Shape::ChunkChoice => choice(),
+        _ => choice().and_then(|choice| last_member(choice, "delta")),
+    };
+    place.unwrap_or("{}")
+}
+
+/// What comes next on that way, of that shape: the list with the only choice, its delta, or the content.
+fn further<'py>(
+    py: Python<'py>,
+    event: &Arc<str>,
+    content: &Py<PyString>,
+    shape: Shape,
+) -> PyResult<Bound<'py, PyAny>> {
+    let node = || bound(py, Node::new_of(shape, Source::Way(event.clone(), content.clone_ref(py))));
+    match shape {
+        Shape::ChunkChoice => Ok(PyList::new(py, [node()?])?.into_any()),
+        Shape::Message => node(),
+        _ => Ok(content.bind(py).clone().into_any()),
+    }
+}
+
+/// Of repeated members the last wins.
+fn last_member<'a>(object: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut found = None;
+    json::each_member(object, &mut |name, value| {
+        if name == wanted {
+            found = Some(value);
         }
+    });
+    found
+}
+
+/// A value of an event: objects as nodes that are not read before somebody looks, lists element by
+/// element.
+fn in_event<'py>(
+    py: Python<'py>,
+    event: &Arc<str>,
+    value: &str,
+    shape: Shape,
+    depth: usize,
+) -> PyResult<Bound<'py, PyAny>> {
+    match Type::of(value) {
+        Type::Object => bound(py, Node::new_of(shape, Source::Event(event.clone(), place_in(event, value)))),
+        Type::Array => {
+            decode::check_depth(py, depth)?;
+            let mut items = Ok(Vec::new());
+            json::each_item(value, &mut |item| {
+                decode::push(&mut items, || in_event(py, event, item, shape, depth + 1));
+            });
+            Ok(PyList::new(py, items?)?.into_any())
+        }
+        _ => decode::value(py, value),
     }
 }
 
@@ -314,7 +513,13 @@ pub fn wrapped<'py>(value: &Bound<'py, PyAny>, shape: Shape) -> PyResult<Bound<'
         return Ok(PyList::new(py, items)?.into_any());
     }
     let Ok(members) = value.cast_exact::<PyDict>() else { return Ok(value.clone()) };
-    let base = PyClassInitializer::from(Node::of_members(members.clone(), shape));
+    bound(py, Node::of_members(members.clone(), shape))
+}
+
+/// The Python object of the class that its shape is read by.
+fn bound(py: Python<'_>, node: Node) -> PyResult<Bound<'_, PyAny>> {
+    let shape = node.shape;
+    let base = PyClassInitializer::from(node);
     Ok(match shape {
         Shape::Choice => Bound::new(py, base.add_subclass(Choice))?.into_any(),
         Shape::ChunkChoice => Bound::new(py, base.add_subclass(ChunkChoice))?.into_any(),
@@ -526,8 +731,12 @@ impl Node {
     ) -> PyResult<String> {
         check_dump_keywords(others)?;
         let is_whole = include.is_none() && exclude.is_none() && !exclude_none;
-        if let (Root::Json(root), None, true) = (self.root(py)?, indent, is_whole) {
-            return Ok(root.raw().to_owned());
+        match self.root() {
+            Root::Answer(root) if is_whole && indent.is_none() => return Ok(root.raw().to_owned()),
+            Root::Event(root) if is_whole && indent.is_none() && self.shape == Shape::Chunk => {
+                return Ok(root.to_owned());
+            }
+            _ => {}
         }
         let members = self.model_dump(py, include, exclude, exclude_none, None)?;
         if indent.is_none() {
@@ -552,9 +761,11 @@ impl Node {
         let py = slf.py();
         let members = slf.get().plain(py)?;
         members.update(update)?;
-        match &slf.get().source {
-            Source::Members(_) => slf.get_type().call1((plain(members.as_any())?,)),
-            _ => slf.call_method1(intern!(py, "_with"), (json_text(&members, "update")?,)),
+        match slf.get().shape {
+            Shape::Document | Shape::Completion | Shape::Chunk => {
+                slf.call_method1(intern!(py, "_with"), (json_text(&members, "update")?,))
+            }
+            _ => slf.get_type().call1((plain(members.as_any())?,)),
         }
     }
 

@@ -259,7 +259,8 @@ impl Call {
         }
         drop(state);
         drop(outdated);
-        Chunk::made(py, chunk.json().as_bytes(), chunk.text().as_text().unwrap_or_default()).map(Some)
+        let (json, text) = (chunk.json().as_text(), chunk.text().as_text());
+        Chunk::made(py, json.unwrap_or_default(), text.unwrap_or_default(), false).map(Some)
     }
 
     /// The end of a stream whose chunks are all handed out: nothing, or the error, which is raised.

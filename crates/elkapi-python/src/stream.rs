@@ -3,10 +3,10 @@
 //! What is buffered is handed out at once; the interpreter's lock is released only for a wait.
 
 use std::process;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
-use elkapi::{Error, Step, Verdict};
-use pyo3::exceptions::{PyResourceWarning, PyRuntimeError, PyTypeError};
+use elkapi::{Error, Step, Verdict, json};
+use pyo3::exceptions::{PyResourceWarning, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -16,7 +16,7 @@ use crate::answer::Completion;
 use crate::failure::raised;
 use crate::headers::Headers;
 use crate::interrupt;
-use crate::node::{Event, Node, known};
+use crate::node::{Node, kept_in, known};
 
 /// An answer while it is being written: an iterator of chunks, one for every event of the reply, and a
 /// context manager that closes it.
@@ -141,7 +141,8 @@ impl Stream {
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, Chunk>>> {
         let Some(inner) = self.advance(py)? else { return Ok(None) };
         let chunk = inner.core.chunk();
-        chunk.map(|chunk| Chunk::made(py, chunk.json().as_bytes(), chunk.text())).transpose()
+        let knows_content = inner.core.delta_content_with_nul().is_some();
+        chunk.map(|chunk| Chunk::made(py, chunk.json(), chunk.text(), knows_content)).transpose()
     }
 
     /// The text alone: an iterator of str, the empty ones left out. It reads the same stream.
@@ -286,18 +287,26 @@ impl TextStream {
 #[pyclass(frozen, extends = Node, module = "elkapi")]
 pub struct Chunk {
     text: Py<PyString>,
-    raw: Py<PyBytes>,
+    raw: OnceLock<Py<PyBytes>>,
 }
 
 impl Chunk {
-    pub fn made<'py>(py: Python<'py>, json: &[u8], text: &str) -> PyResult<Bound<'py, Chunk>> {
-        Chunk::of_parts(PyBytes::new(py, json), PyString::new(py, text))
+    /// Of an event's JSON, which the core found to be well-formed, and the text that it adds.
+    /// `is_content`: that text is what stands at `choices[0].delta.content`.
+    pub fn made<'py>(
+        py: Python<'py>,
+        json: &str,
+        text: &str,
+        is_content: bool,
+    ) -> PyResult<Bound<'py, Chunk>> {
+        let text = PyString::new(py, text);
+        let node = Node::of_event(json, is_content.then_some(&text));
+        Chunk::of_parts(node, text)
     }
 
-    fn of_parts<'py>(raw: Bound<'py, PyBytes>, text: Bound<'py, PyString>) -> PyResult<Bound<'py, Chunk>> {
-        let py = raw.py();
-        let node = Node::of_event(py, Event::new(raw.clone().unbind()));
-        let chunk = Chunk { text: text.unbind(), raw: raw.unbind() };
+    fn of_parts<'py>(node: Node, text: Bound<'py, PyString>) -> PyResult<Bound<'py, Chunk>> {
+        let py = text.py();
+        let chunk = Chunk { text: text.unbind(), raw: OnceLock::new() };
         Bound::new(py, PyClassInitializer::from(node).add_subclass(chunk))
     }
 }
@@ -317,8 +326,9 @@ impl Chunk {
 
     /// The event's JSON as it came, always the same object; bytes that are not UTF-8 are U+FFFD.
     #[getter]
-    fn raw<'py>(&self, py: Python<'py>) -> &Bound<'py, PyBytes> {
-        self.raw.bind(py)
+    fn raw<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyBytes> {
+        let (py, json) = (slf.py(), slf.as_super().get().event());
+        kept_in(&slf.get().raw, || PyBytes::new(py, json.as_bytes()).unbind()).bind(py).clone()
     }
 
     /// All choices of the event; an empty list where it has none.
@@ -377,12 +387,12 @@ impl Chunk {
         static UNPICKLE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let (py, chunk) = (slf.py(), slf.get());
         let unpickle = UNPICKLE.import(py, "elkapi._elkapi", "unpickle_chunk")?;
-        (unpickle, (chunk.raw(py), chunk.text(py))).into_pyobject(py)
+        (unpickle, (Chunk::raw(slf), chunk.text(py))).into_pyobject(py)
     }
 
     /// The same event with another document, for `model_copy`.
     fn _with<'py>(&self, py: Python<'py>, json: &str) -> PyResult<Bound<'py, Chunk>> {
-        Chunk::of_parts(PyBytes::new(py, json.as_bytes()), self.text(py).clone())
+        Chunk::of_parts(Node::of_event(json, None), self.text(py).clone())
     }
 }
 
@@ -392,5 +402,8 @@ pub fn unpickle_chunk<'py>(
     raw: Bound<'py, PyBytes>,
     text: Bound<'py, PyString>,
 ) -> PyResult<Bound<'py, Chunk>> {
-    Chunk::of_parts(raw, text)
+    let json = String::from_utf8_lossy(raw.as_bytes());
+    json::Document::of_text(json.trim_start_matches('\u{feff}'))
+        .map_err(|error| PyValueError::new_err(format!("the pickled event is not JSON: {error}")))?;
+    Chunk::of_parts(Node::of_event(&json, None), text)
 }
