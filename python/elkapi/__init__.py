@@ -143,3 +143,8 @@ def __getattr__(name: str) -> object:
         globals()[name] = getattr(openai, name)
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """For completion: what is loaded later belongs to it, what only this file uses does not."""
+    return sorted({*globals(), *__all__} - {"TYPE_CHECKING", "_OF_THE_LOOK_ALIKE"})

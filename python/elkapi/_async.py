@@ -164,7 +164,7 @@ class AsyncClient:
         return await self._whole("ask", prompt, arguments)
 
     @_as(Client.chat_completions)
-    async def chat_completions(self, request, **arguments):
+    async def chat_completions(self, request=None, **arguments):
         """Sends a chat request and waits for the whole answer; the arguments are those of
         `Client.chat_completions`.
 
@@ -176,7 +176,7 @@ class AsyncClient:
         return await self._whole("chat_completions", request, arguments)
 
     @_as(Client.stream)
-    def stream(self, request, **arguments):
+    def stream(self, request=None, **arguments):
         """Sends a chat request and gives the answer bit by bit; the arguments are those of
         `Client.stream`. To be awaited, or used with `async with`, which waits for the reply's header
         fields and raises a refusal.

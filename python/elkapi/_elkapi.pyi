@@ -109,7 +109,13 @@ class Client:
     `insecure_skip_verify=True` accepts any certificate, so that others can read the key. `proxy`: the
     URL of a proxy, `http://`, `socks5://` or `socks5h://`, "" for none, else from the environment;
     `no_proxy`: what is reached directly. `contract`: `"elkapi"`, or `"openai"` for other servers.
-    `allow_http`: allow `http://` to hosts other than this machine.
+    `allow_http`: allow `http://` to hosts other than this machine. `max_body_bytes`, `max_event_bytes`:
+    the largest reply, 256 MiB, and the largest event of a stream, 128 MiB; `max_idle_connections`: kept
+    open for later calls, 64. `idempotency_header`: the name of a header field that carries one value for
+    all attempts of a call; `traceparent`, `user_agent`: the header fields of those names.
+    `environment=False` reads nothing from the environment.
+
+    A pickle holds the options that were given, the key among them.
 
     Raises `ConfigError` for an option that cannot be used, `TypeError` for a wrong type or name.
 
@@ -167,9 +173,10 @@ class Client:
     ) -> Completion:
         """Asks one question and waits for the whole answer.
 
-        `image`: how a picture should be. `timeout` in seconds (None means no limit), retries and
-        header fields hold for this call; `cancel`: a token that may stop it. Every other keyword is a
-        member of the request, such as `temperature=0.2`.
+        `model`: `"gemini-3.1-pro-preview"` unless given; `models()` lists them. `image`: how a picture should
+        be. `timeout` in seconds (None means no limit), retries and header fields hold for this call;
+        `cancel`: a token that may stop it. Every other keyword is a member of the request, such as
+        `temperature=0.2`, and is sent as it is, however it is spelt.
 
         Raises a class of `elkapi.Error` for whatever a call can end with.
 
@@ -835,7 +842,8 @@ class Image:
     def url(self) -> str | None:
         """The address of a remote picture; None for an embedded one."""
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the picture to a file, replacing what was there.
+        """Writes the picture to a file, replacing what was there. The folder must exist; the name's ending
+        changes nothing, `media_type` says what the picture is.
 
         Raises `FileError` (also an `OSError`) when it cannot be written, and `InvalidArgumentError`
         for a remote picture, which has no bytes here.

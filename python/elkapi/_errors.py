@@ -136,7 +136,7 @@ class ForkedError(Error):
 
 
 class FileError(Error, OSError):
-    """A file could not be written (kind `file`)."""
+    """A file could not be read or written (kind `file`); also an `OSError`."""
 
     def __new__(cls, *args: "Any", **kwargs: "Any") -> "Self":
         """OSError reads its arguments in `__new__` and would take the facts for an errno."""

@@ -302,6 +302,8 @@ def test_pictures_are_bytes_that_can_be_saved_and_shown(client: elkapi.Client, t
         picture.save("no/such/place.png")
     assert caught.value.kind == "file"
     assert isinstance(caught.value, OSError)
+    with pytest.raises(TypeError, match=r"path must be str or os\.PathLike, not bytes"):
+        picture.save(b"cat.png")  # type: ignore[arg-type]
     match picture:
         case elkapi.Image("image/png", matched):
             assert matched is data

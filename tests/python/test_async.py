@@ -16,7 +16,7 @@ from typing import Any
 import elkapi
 import pytest
 import trio
-from conftest import Gateway
+from conftest import KEY, Gateway
 
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
 Run = Callable[[Callable[[], Awaitable[Any]]], Any]
@@ -492,3 +492,14 @@ def test_a_child_of_a_program_with_calls_in_flight_makes_its_own(gateway: Gatewa
         assert status == 0
 
     in_asyncio(main)
+
+
+@pytest.mark.parametrize("function", ["chat_completions", "stream"])
+def test_members_of_a_request_as_keywords_are_shown_their_place(function: str) -> None:
+    async def main() -> None:
+        async with elkapi.AsyncClient(api_key=KEY) as client:
+            await getattr(client, function)(messages=[])
+
+    with pytest.raises(TypeError) as caught:
+        asyncio.run(main())
+    assert f'{function}({{"messages": […]}})' in str(caught.value)

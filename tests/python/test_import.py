@@ -57,3 +57,8 @@ def test_a_call_loads_no_module_more() -> None:
 def test_the_version_is_that_of_the_distribution() -> None:
     code = "import elkapi, importlib.metadata as m; print(elkapi.__version__ == m.version('elkapi'))"
     assert _run(code) == "True\n"
+
+
+def test_completion_knows_what_is_loaded_later() -> None:
+    code = "import elkapi; print(set(elkapi.__all__) - set(dir(elkapi)), 'TYPE_CHECKING' in dir(elkapi))"
+    assert _run(code) == "set() False\n"

@@ -13,7 +13,7 @@ import elkapi.testing
 import pytest
 from conftest import KEY, ROOT, Gateway, simulator_program
 
-EVERY = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EVERY = [ROOT / "README.md", ROOT / "python" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(page: Path) -> list[str]:
@@ -26,7 +26,9 @@ def started() -> Iterator[elkapi.testing.Simulator]:
         yield started
 
 
-@pytest.mark.parametrize("page", [page for page in EVERY if blocks(page)], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in EVERY if blocks(page)], ids=lambda page: str(page.relative_to(ROOT))
+)
 def test_the_python_of_a_page_runs(
     page: Path,
     gateway: Gateway,
@@ -52,11 +54,12 @@ def test_the_python_of_a_page_runs(
 
 
 def test_there_are_blocks_to_run() -> None:
-    pages = {"README", "from-openai", "images", "records", "streaming", "testing"}
-    assert pages <= {page.stem for page in EVERY if blocks(page)}
+    pages = {"README.md", "python/README.md"}
+    pages |= {f"docs/{name}.md" for name in ("from-openai", "images", "records", "streaming", "testing")}
+    assert pages <= {str(page.relative_to(ROOT)) for page in EVERY if blocks(page)}
 
 
-@pytest.mark.parametrize("page", EVERY, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", EVERY, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"(?<!!)\[[^\]]*\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target

@@ -157,7 +157,7 @@ def test_a_part_reaches_the_wire(client: elkapi.Client, gateway: Gateway) -> Non
 
 
 def test_bytes_that_do_not_tell_need_a_media_type() -> None:
-    with pytest.raises(elkapi.InvalidArgumentError, match="begin with <svg/>"):
+    with pytest.raises(elkapi.InvalidArgumentError, match='begin with "<svg/>"'):
         elkapi.image_part(b"<svg/>")
     part = elkapi.image_part(b"<svg/>", media_type="image/svg+xml")
     assert url_of(part) == "data:image/svg+xml;base64,PHN2Zy8+"

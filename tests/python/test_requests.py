@@ -197,7 +197,7 @@ def _deep(levels: int) -> Any:
         (b'{"messages":"\xff"}', elkapi.InvalidArgumentError, "not UTF-8"),
         (b"\xef\xbb\xbf{}", elkapi.InvalidArgumentError, "byte order mark"),
         (None, TypeError, "must be a dict, or JSON text as str or bytes, not NoneType"),
-        (MESSAGES, TypeError, "must be a dict, or JSON text as str or bytes, not list"),
+        (MESSAGES, TypeError, 'not list; messages stand in it: {"messages": […]}'),
         (bytearray(b"{}"), TypeError, "not bytearray"),
     ],
 )
@@ -286,3 +286,15 @@ def test_the_text_of_a_request_is_json_that_python_reads_back(gateway: Gateway) 
     with gateway.client(REPLAY) as client:
         client.chat_completions({"messages": MESSAGES, "x": value})
     assert json.loads(gateway.last_body_bytes())["x"] == value
+
+
+@pytest.mark.parametrize("function", ["chat_completions", "stream"])
+def test_members_of_a_request_as_keywords_are_shown_their_place(
+    client: elkapi.Client, gateway: Gateway, function: str
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        getattr(client, function)(messages=MESSAGES)
+    assert f'{function}({{"messages": […]}})' in str(caught.value)
+    with pytest.raises(TypeError, match="request must be a dict"):
+        getattr(client, function)()
+    assert gateway.requests() == 0

@@ -30,7 +30,13 @@ use crate::stream::Stream;
 /// `insecure_skip_verify=True` accepts any certificate, so that others can read the key. `proxy`: the
 /// URL of a proxy, `http://`, `socks5://` or `socks5h://`, "" for none, else from the environment;
 /// `no_proxy`: what is reached directly. `contract`: `"elkapi"`, or `"openai"` for other servers.
-/// `allow_http`: allow `http://` to hosts other than this machine.
+/// `allow_http`: allow `http://` to hosts other than this machine. `max_body_bytes`, `max_event_bytes`:
+/// the largest reply, 256 MiB, and the largest event of a stream, 128 MiB; `max_idle_connections`: kept
+/// open for later calls, 64. `idempotency_header`: the name of a header field that carries one value for
+/// all attempts of a call; `traceparent`, `user_agent`: the header fields of those names.
+/// `environment=False` reads nothing from the environment.
+///
+/// A pickle holds the options that were given, the key among them.
 ///
 /// Raises `ConfigError` for an option that cannot be used, `TypeError` for a wrong type or name.
 ///
@@ -137,9 +143,10 @@ impl Client {
 
     /// Asks one question and waits for the whole answer.
     ///
-    /// `image`: how a picture should be. `timeout` in seconds (None means no limit), retries and
-    /// header fields hold for this call; `cancel`: a token that may stop it. Every other keyword is a
-    /// member of the request, such as `temperature=0.2`.
+    /// `model`: `"gemini-3.1-pro-preview"` unless given; `models()` lists them. `image`: how a picture should
+    /// be. `timeout` in seconds (None means no limit), retries and header fields hold for this call;
+    /// `cancel`: a token that may stop it. Every other keyword is a member of the request, such as
+    /// `temperature=0.2`, and is sent as it is, however it is spelt.
     ///
     /// Raises a class of `elkapi.Error` for whatever a call can end with.
     ///
@@ -174,16 +181,18 @@ impl Client {
     ///
     ///     answer = client.chat_completions({"messages": [{"role": "user", "content": "Hello"}]})
     #[pyo3(
-        signature = (request, **arguments),
+        signature = (request=None, **arguments),
         text_signature = "($self, request, *, timeout=..., max_retries=None, base_delay_ms=None, retry_risky=None, idempotency_header=None, extra_headers=None, traceparent=None, cancel=None)"
     )]
     fn chat_completions<'py>(
         &self,
         py: Python<'py>,
-        request: &Bound<'py, PyAny>,
+        request: Option<&Bound<'py, PyAny>>,
         arguments: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Completion>> {
         let changes = Changes::of_call(py, "chat_completions", arguments, None)?;
+        let none = py.None().into_bound(py);
+        let request = request.unwrap_or(&none);
         let cancel = changes.cancel.as_ref();
         if let Ok(bytes) = request.cast::<PyBytes>() {
             let core = self.for_call(py, &changes)?;
@@ -209,16 +218,18 @@ impl Client {
     ///         for chunk in stream:
     ///             print(chunk.text, end="", flush=True)
     #[pyo3(
-        signature = (request, **arguments),
+        signature = (request=None, **arguments),
         text_signature = "($self, request, *, timeout=..., max_retries=None, base_delay_ms=None, retry_risky=None, idempotency_header=None, extra_headers=None, traceparent=None, cancel=None)"
     )]
     fn stream(
         &self,
         py: Python<'_>,
-        request: &Bound<'_, PyAny>,
+        request: Option<&Bound<'_, PyAny>>,
         arguments: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Stream> {
         let changes = Changes::of_call(py, "stream", arguments, None)?;
+        let none = py.None().into_bound(py);
+        let request = request.unwrap_or(&none);
         let cancel = changes.cancel.as_ref();
         if let Ok(bytes) = request.cast::<PyBytes>() {
             let core = self.for_call(py, &changes)?;
@@ -375,7 +386,12 @@ fn request_text(request: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     }
     let Ok(text) = request.cast::<PyString>() else {
         let is = type_name(request);
-        return wrong_type(format!("request must be a dict, or JSON text as str or bytes, not {is}"));
+        let advice = if request.is_instance_of::<PyList>() {
+            "; messages stand in it: {\"messages\": […]}"
+        } else {
+            ""
+        };
+        return wrong_type(format!("request must be a dict, or JSON text as str or bytes, not {is}{advice}"));
     };
     let text = text.to_string_lossy();
     if !text.trim_ascii_start().starts_with('{') {

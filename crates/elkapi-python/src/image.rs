@@ -86,11 +86,18 @@ impl Image {
         bytes.as_ref().map(|bytes| bytes.clone_ref(py))
     }
 
-    /// Writes the picture to a file, replacing what was there.
+    /// Writes the picture to a file, replacing what was there. The folder must exist; the name's ending
+    /// changes nothing, `media_type` says what the picture is.
     ///
     /// Raises `FileError` (also an `OSError`) when it cannot be written, and `InvalidArgumentError`
     /// for a remote picture, which has no bytes here.
-    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+    fn save(&self, py: Python<'_>, path: &Bound<'_, PyAny>) -> PyResult<()> {
+        let Ok(path) = path.extract::<PathBuf>() else {
+            let is = type_name(path);
+            return wrong_type(format!(
+                "path must be str or os.PathLike, not {is}; the file's content is bytes"
+            ));
+        };
         if let Some(image) = self.in_core() {
             return py.detach(|| image.save(&path)).map_err(|error| raised(py, &error));
         }

@@ -217,6 +217,11 @@ fn unknown(function: &str, name: &str, known: impl Iterator<Item = &'static str>
     };
     let advice = match known.clone().filter(near).min_by_key(|candidate| distance(candidate)) {
         Some(nearest) => format!("did you mean '{nearest}'?"),
+        // The usual mistake of those who know other packages: the request's members as keywords.
+        None if matches!(function, "chat_completions" | "stream") => format!(
+            "members of the request stand in a dict: {function}({{\"messages\": […]}}); beside it there are {}",
+            known.collect::<Vec<_>>().join(", ")
+        ),
         None => format!("there are {}", known.collect::<Vec<_>>().join(", ")),
     };
     PyTypeError::new_err(format!("{function}() got an unexpected keyword argument '{name}'; {advice}"))

@@ -279,7 +279,7 @@ kinds! {
         "Open it in the process that uses it.";
     -40 Closed "closed" retryable=false billed=No
         "The object was closed."
-        "Use it before closing it.";
+        "Close it after its last use, or open another.";
     -41 Internal "internal" retryable=false billed=Maybe
         "A defect in this library."
         "Please report it with the message.";

@@ -425,7 +425,7 @@ pub fn data_url(picture: &[u8], media_type: Option<&str>) -> Result<String, Erro
     }
     let Some(media_type) = sniff(picture).or(media_type) else {
         return Err(Error::argument(format!(
-            "The bytes are of no picture format that is known here; they begin with {}",
+            "The bytes are of no picture format that is known here; they begin with \"{}\"",
             picture[..picture.len().min(12)].escape_ascii()
         )));
     };
@@ -698,7 +698,7 @@ mod tests {
     fn what_is_no_picture_is_not_sent() {
         for (bytes, media_type, part) in [
             (&b""[..], None, "no bytes"),
-            (b"<html>\n", None, "begin with <html>\\n"),
+            (b"<html>\n", None, "begin with \"<html>\\n\""),
             (b"\x89PNG", Some("text/plain"), "text/plain"),
             (b"?", Some("image/png;base64,AAAA"), "not a picture's"),
             (&vec![0xff; MAX_SENT + 1], None, "larger than"),
