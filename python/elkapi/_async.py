@@ -12,8 +12,8 @@ import weakref
 from elkapi._elkapi import Client, _Queue
 
 _queues = weakref.WeakKeyDictionary()
-#: Chunks that are handed out before the loop's other tasks have a turn.
-_IN_A_ROW = 64
+#: Chunks, or pieces, that are handed out before the loop's other tasks have a turn.
+IN_A_ROW = 64
 
 
 class _InAsyncio:
@@ -69,14 +69,14 @@ class _InTrio:
         await self._trio.lowlevel.checkpoint()
 
 
-def _here(client):
+def _here():
     """The queue of the loop that runs here, and what waits for one call in it."""
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_run():
         token = trio.lowlevel.current_trio_token()
         queue = _queues.get(token)
         if queue is None:
-            queue = _queues[token] = _Queue(client)
+            queue = _queues[token] = _Queue()
             trio.lowlevel.spawn_system_task(_drain_in_trio, trio, queue)
         return queue, _InTrio(trio)
     import asyncio
@@ -85,7 +85,7 @@ def _here(client):
     queue = _queues.get(loop)
     if queue is None:
         _forget_closed_loops()
-        queue = _Queue(client)
+        queue = _Queue()
         loop.add_reader(queue.fileno(), queue.drain)
         _queues[loop] = queue
     return queue, _InAsyncio(loop)
@@ -109,6 +109,26 @@ async def _drain_in_trio(trio, queue):
             queue.drain()
     finally:
         queue.close()
+
+
+async def ended(begin, *arguments):
+    """What a call comes to that `begin` hands over to the queue of the loop that runs here. A task that is
+    cancelled stops it."""
+    queue, waiter = _here()
+    call = begin(queue, waiter.wake, *arguments)
+    try:
+        while not call.ended:
+            await waiter.wait()
+    except BaseException:
+        call.stop()
+        raise
+    return call.result()
+
+
+async def pass_on():
+    """Lets the loop's other tasks have a turn."""
+    _, waiter = _here()
+    await waiter.pass_on()
 
 
 def _as(method):
@@ -216,16 +236,8 @@ class AsyncClient:
         """
         self._client.close()
 
-    async def _whole(self, function, subject, arguments):
-        queue, waiter = _here(self._client)
-        call = self._client._begin(queue, waiter.wake, function, subject, arguments)
-        try:
-            while not call.ended:
-                await waiter.wait()
-        except BaseException:
-            call.stop()
-            raise
-        return call.result()
+    def _whole(self, function, subject, arguments):
+        return ended(self._client._begin, function, subject, arguments)
 
     async def __aenter__(self):
         return self
@@ -261,7 +273,7 @@ class _Opening:
         return self._open().__await__()
 
     async def _open(self):
-        queue, waiter = _here(self._client)
+        queue, waiter = _here()
         call = self._client._begin(queue, waiter.wake, "stream", self._request, self._arguments)
         try:
             while not (call.opened or call.ended):
@@ -314,7 +326,7 @@ class AsyncStream:
                 chunk = call.chunk()
                 if chunk is not None:
                     self._handed_out += 1
-                    if self._handed_out % _IN_A_ROW == 0:
+                    if self._handed_out % IN_A_ROW == 0:
                         await self._waiter.pass_on()
                     return chunk
                 if call.ended:

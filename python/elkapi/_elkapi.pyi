@@ -297,7 +297,7 @@ class Client:
 class _Queue:
     """The calls of one event loop, for `elkapi._async`."""
 
-    def __new__(cls, client: Client) -> Self: ...
+    def __new__(cls) -> Self: ...
     def fileno(self) -> int:
         """The descriptor that is readable while something is to be drained."""
     def drain(self) -> None:
@@ -934,9 +934,22 @@ class RawTransport:
         connect: float | None,
         write: float | None,
         read: float | None,
-        cancel: Cancel | None = None,
     ) -> RawReply:
         """Sends a request and waits for the reply's header fields."""
+
+    def begin(
+        self,
+        queue: _Queue,
+        wake: Callable[[], object],
+        method: str,
+        url: str,
+        fields: list[tuple[bytes, bytes]],
+        body: bytes | None,
+        connect: float | None,
+        write: float | None,
+        read: float | None,
+    ) -> _Call:
+        """The same as a call of a queue, which ends with the reply."""
 
     def close_idle(self) -> None:
         """Closes connections that lie idle."""
@@ -958,10 +971,16 @@ class RawReply:
     def now(self) -> bytes | None:
         """The bytes that are here already; empty at the end, None where a wait is needed."""
 
+    def begin_read(self, queue: _Queue, wake: Callable[[], object]) -> _Call:
+        """The wait for the next bytes as a call of a queue; empty at the end."""
+
     def close(self) -> None:
         """Leaves the body: reads what little is missing of it, else closes the connection."""
 
-    def abort(self) -> None:
-        """Closes the connection at once, from any thread."""
+    def close_now(self) -> bool:
+        """The same where it takes no wait: whether the body is left."""
+
+    def begin_close(self, queue: _Queue, wake: Callable[[], object]) -> _Call:
+        """The same as a call of a queue."""
 
     def __reduce__(self) -> Any: ...

@@ -1,15 +1,12 @@
 """The transports of `elkapi.httpx2`, for httpx2 and for the older httpx, which look alike."""
 
-import asyncio
-import os
-import queue
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, Self
 
 import elkapi
-from elkapi._elkapi import Cancel, RawReply, RawTransport
+from elkapi._async import IN_A_ROW, ended, pass_on
+from elkapi._elkapi import RawReply, RawTransport
 
 
 def made_for(library: ModuleType) -> tuple[type[Any], type[Any]]:
@@ -49,10 +46,11 @@ def made_for(library: ModuleType) -> tuple[type[Any], type[Any]]:
             found = library.UnsupportedProtocol if "https://" in str(error) else library.LocalProtocolError
         return found
 
-    def sent(raw: RawTransport, request: Any, body: Any, cancel: Cancel | None = None) -> RawReply:
+    def taken_apart(request: Any, body: Any) -> tuple[Any, ...]:
+        """The request as the arguments of `RawTransport.send`."""
         url = request.url
         limits = request.extensions.get("timeout", {})
-        return raw.send(
+        return (
             request.method,
             f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.decode('ascii')}",
             request.headers.raw,
@@ -60,7 +58,6 @@ def made_for(library: ModuleType) -> tuple[type[Any], type[Any]]:
             limits.get("connect"),
             limits.get("write"),
             limits.get("read"),
-            cancel,
         )
 
     def response(reply: RawReply, stream: Any) -> Any:
@@ -84,7 +81,7 @@ def made_for(library: ModuleType) -> tuple[type[Any], type[Any]]:
             self._reply.close()
 
     class Transport(library.BaseTransport):  # type: ignore[name-defined, misc]
-        __doc__ = _DOC.format(library=library.__name__, a="", client="Client", openai="OpenAI")
+        __doc__ = _DOC.format(library=library.__name__, a="", loops="", client="Client", openai="OpenAI")
 
         def __init__(self, **options: Any) -> None:
             self._raw = RawTransport(theirs, **options)
@@ -92,7 +89,7 @@ def made_for(library: ModuleType) -> tuple[type[Any], type[Any]]:
         def handle_request(self, request: Any) -> Any:
             """Sends the request; the reply's body is read as the response is."""
             body = in_hand(request.stream)
-            reply = sent(self._raw, request, request.stream if body is None else body or None)
+            reply = self._raw.send(*taken_apart(request, request.stream if body is None else body or None))
             return response(reply, Body(reply))
 
         def close(self) -> None:
@@ -102,34 +99,44 @@ def made_for(library: ModuleType) -> tuple[type[Any], type[Any]]:
     class AsyncBody(library.AsyncByteStream):  # type: ignore[name-defined, misc]
         def __init__(self, reply: RawReply) -> None:
             self._reply = reply
+            self._in_a_row = 0
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            while True:
-                piece = self._reply.now()
-                if piece is None:
-                    piece = await _elsewhere(lambda: next(self._reply, b""), self._reply.abort)
-                if not piece:
-                    return
-                yield piece
+        def __aiter__(self) -> Self:
+            return self
+
+        async def __anext__(self) -> bytes:
+            if self._in_a_row == IN_A_ROW:
+                self._in_a_row = 0
+                await pass_on()
+            self._in_a_row += 1
+            piece = self._reply.now()
+            if piece is None:
+                self._in_a_row = 0
+                piece = await ended(self._reply.begin_read)
+            if not piece:
+                raise StopAsyncIteration
+            return piece
 
         async def aclose(self) -> None:
-            await _elsewhere(self._reply.close, self._reply.abort)
+            if not self._reply.close_now():
+                await ended(self._reply.begin_close)
 
     class AsyncTransport(library.AsyncBaseTransport):  # type: ignore[name-defined, misc]
-        __doc__ = _DOC.format(library=library.__name__, a="Async", client="AsyncClient", openai="AsyncOpenAI")
+        __doc__ = _DOC.format(
+            library=library.__name__, a="Async", loops=_LOOPS, client="AsyncClient", openai="AsyncOpenAI"
+        )
 
         def __init__(self, **options: Any) -> None:
             self._raw = RawTransport(theirs, **options)
 
         async def handle_async_request(self, request: Any) -> Any:
-            """Sends the request on another thread; a task that is cancelled closes the connection."""
+            """Sends the request and waits for the reply's header fields; a body that is iterated over is
+            gathered first. A task that is cancelled closes the connection at once.
+            """
             body = in_hand(request.stream)
             if body is None:
                 body = b"".join([piece async for piece in request.stream])
-            cancel = Cancel()
-            reply = await _elsewhere(
-                lambda: sent(self._raw, request, body or None, cancel), cancel.cancel, RawReply.abort
-            )
+            reply = await ended(self._raw.begin, *taken_apart(request, body or None))
             return response(reply, AsyncBody(reply))
 
         async def aclose(self) -> None:
@@ -149,95 +156,14 @@ _DOC = """A transport for `{library}.{client}` whose connections are elkapi's.
     `allow_http`, `environment`, as for `elkapi.Client`; and two about `x-should-retry: false`, which a
     refusal gets that must not be repeated: `contract="openai"` judges by what is common to all
     servers, `retry_risky=True` leaves the field away.
-
+{loops}
     Raises the exceptions of {library}, with the `elkapi.Error` as their cause; `ConfigError` for an option
     that cannot be used.
 
         client = openai.{openai}(http_client={library}.{client}(transport=elkapi.{library}.{a}Transport()))
     """
 
-
-async def _elsewhere(call: Any, stop: Any, leave: Any = None) -> Any:
-    """Runs a call on another thread. Where the task is cancelled, `stop` ends the call, and what
-    it still gave is left by `leave`.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-    gone = False
-
-    def tell(result: Any, error: BaseException | None) -> None:
-        if done.cancelled():
-            if result is not None and leave is not None:
-                leave(result)
-        elif error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = call()
-        except BaseException as caught:
-            error = caught
-        try:
-            if gone:
-                raise RuntimeError
-            loop.call_soon_threadsafe(tell, result, error)
-        except RuntimeError:
-            # The loop is closed, or nobody waits any more.
-            if result is not None and leave is not None:
-                leave(result)
-
-    _Worker.give(run)
-    try:
-        return await done
-    except asyncio.CancelledError:
-        gone = True
-        stop()
-        raise
-
-
-class _Worker:
-    """A thread that makes one call after another, and ends when there is none for a while."""
-
-    idle: ClassVar[list["_Worker"]] = []
-    """The last one that became idle is the next to work."""
-
-    lock = threading.Lock()
-
-    @classmethod
-    def give(cls, job: Callable[[], None]) -> None:
-        with cls.lock:
-            worker = cls.idle.pop() if cls.idle else None
-        if worker is None:
-            worker = cls()
-            threading.Thread(target=worker.run, name="elkapi", daemon=True).start()
-        worker.jobs.put(job)
-
-    @classmethod
-    def forget(cls) -> None:
-        """In a forked child, which has none of its parent's threads."""
-        cls.idle, cls.lock = [], threading.Lock()
-
-    def __init__(self) -> None:
-        self.jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-
-    def run(self) -> None:
-        while True:
-            try:
-                job = self.jobs.get(timeout=5)
-            except queue.Empty:
-                with self.lock:
-                    if self not in self.idle:
-                        # It is about to be given one.
-                        continue
-                    self.idle.remove(self)
-                    return
-            job()
-            del job
-            with self.lock:
-                self.idle.append(self)
-
-
-os.register_at_fork(after_in_child=_Worker.forget)
+_LOOPS = """
+    It serves asyncio and trio, one event loop after the other or several in threads, over the same
+    connections. A task that is cancelled closes its connection at once.
+"""

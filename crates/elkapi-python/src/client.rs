@@ -77,8 +77,8 @@ impl Client {
         core.ok_or_else(|| raised(py, &Error::new(Kind::Closed, "The client was closed")))
     }
 
-    /// The core's client for a queue.
-    pub fn queued(&self, py: Python<'_>) -> PyResult<elkapi::Client> {
+    /// The core's client for a queue, unless the call changes something.
+    fn queued(&self, py: Python<'_>) -> PyResult<elkapi::Client> {
         let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let queued = core.as_ref().map(|core| core.queued.clone());
         queued.ok_or_else(|| raised(py, &Error::new(Kind::Closed, "The client was closed")))
@@ -333,7 +333,7 @@ impl Client {
             Some(cancel) => work.cancel(cancel),
             None => work,
         };
-        Queue::submit(queue, work, makes, wake)
+        Queue::submit(queue, work, makes, wake, elkapi::Cancel::new())
     }
 
     /// Closes the client; a call on it then raises `ClosedError`. Closing twice does nothing.

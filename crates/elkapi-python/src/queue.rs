@@ -34,18 +34,29 @@ pub struct Queue {
 }
 
 /// What a call ends with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Makes {
     Completion,
     Document,
     Stream,
+    /// A [`Work::task`] keeps what it came to.
+    Kept(Box<dyn Kept>),
+}
+
+/// What a task of a queue leaves behind for the loop.
+pub trait Kept: Send + Sync {
+    /// What it came to; with the error where it never ran.
+    fn result<'py>(&self, py: Python<'py>, error: Option<Error>) -> PyResult<Bound<'py, PyAny>>;
+
+    /// Nobody waits for it any more: it is thrown away, also when it comes later.
+    fn leave(&self);
 }
 
 /// One call of a queue.
 #[pyclass(frozen, name = "_Call", module = "elkapi._elkapi")]
 pub struct Call {
     makes: Makes,
-    /// Stops it, beside a token of the caller's.
+    /// Stops it, beside a token of the caller's. It may be that of more than this call, so it is not
+    /// signalled after the end.
     stop: Cancel,
     /// Told when it has gone on.
     wake: Py<PyAny>,
@@ -77,8 +88,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[pymethods]
 impl Queue {
     #[new]
-    fn new(client: &crate::client::Client, py: Python<'_>) -> PyResult<Queue> {
-        let core = elkapi::Queue::new(&client.queued(py)?, WORKERS, usize::MAX);
+    fn new(py: Python<'_>) -> PyResult<Queue> {
+        let core = elkapi::Queue::without_client(WORKERS, usize::MAX);
         let core = core.map_err(|error| raised(py, &error))?;
         Ok(Queue { core: Mutex::new(Some(Arc::new(core))), calls: Mutex::default(), last: AtomicU64::new(0) })
     }
@@ -124,23 +135,37 @@ impl Queue {
     /// Stops all calls.
     fn close(&self, py: Python<'_>) {
         let core = locked(&self.core).take();
-        let calls = std::mem::take(&mut *locked(&self.calls));
+        let calls = self.stopped();
         py.detach(|| drop(core));
         drop(calls);
     }
 }
 
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // The core waits for its workers, and a task ends by its own token alone.
+        self.stopped();
+    }
+}
+
 impl Queue {
-    /// Hands a call over.
+    /// The calls that are under way, each told to stop.
+    fn stopped(&self) -> HashMap<u64, Py<Call>> {
+        let calls = std::mem::take(&mut *locked(&self.calls));
+        calls.values().for_each(|call| call.get().stop.signal());
+        calls
+    }
+
+    /// Hands a call over; the token stops it.
     pub fn submit<'py>(
         queue: &Bound<'py, Queue>,
         work: Work,
         makes: Makes,
         wake: Py<PyAny>,
+        stop: Cancel,
     ) -> PyResult<Bound<'py, Call>> {
         let (py, this) = (queue.py(), queue.get());
         let tag = this.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let stop = Cancel::new();
         let work = work.tag(tag).cancel(&stop);
         let call = Bound::new(py, Call { makes, stop, wake, state: Mutex::default() })?;
         locked(&this.calls).insert(tag, call.clone().unbind());
@@ -231,17 +256,22 @@ impl Call {
         drop(state);
         drop((chunks, outdated));
         self.stop.signal();
+        if let Makes::Kept(kept) = &self.makes {
+            kept.leave();
+        }
     }
 
     /// What a call that is no stream ended with: its answer, or the error, which is raised.
     fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let end = locked(&self.state).end.take();
-        match end {
-            Some((Some(answer), None)) if self.makes == Makes::Document => {
-                Ok(Document::of_core(py, answer)?.into_any())
-            }
-            Some((Some(answer), None)) => Ok(Completion::of_core(py, answer)?.into_any()),
-            Some((_, Some(error))) => Err(raised(py, &error)),
+        let mut state = locked(&self.state);
+        let end = state.end.take();
+        state.has_ended = end.is_some();
+        drop(state);
+        match (end, &self.makes) {
+            (Some((_, error)), Makes::Kept(kept)) => kept.result(py, error),
+            (Some((Some(answer), None)), Makes::Document) => Ok(Document::of_core(py, answer)?.into_any()),
+            (Some((Some(answer), None)), _) => Ok(Completion::of_core(py, answer)?.into_any()),
+            (Some((_, Some(error))), _) => Err(raised(py, &error)),
             _ => Err(raised(py, &Error::new(elkapi::Kind::Internal, "A call came to nothing"))),
         }
     }
@@ -330,6 +360,12 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.stop.signal();
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if state.end.is_none() && !state.has_ended {
+            self.stop.signal();
+        }
+        if let Makes::Kept(kept) = &self.makes {
+            kept.leave();
+        }
     }
 }

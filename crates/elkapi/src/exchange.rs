@@ -410,14 +410,16 @@ impl Events {
         }
     }
 
-    /// Reads what is left until then, if it is little, so that the connection can be used again.
-    pub fn drain(&mut self, until: Instant) {
+    /// Reads what is left until then, if it is little, so that the connection can be used again. Whether
+    /// the time alone kept it from the end.
+    pub fn drain(&mut self, until: Instant) -> bool {
         let mut rest = [0; 4096];
         let mut drained = 0;
-        while let Ok(Received::Bytes(bytes)) = self.read(&mut rest, Some(until)) {
-            drained += bytes;
-            if drained > DRAIN_BYTES {
-                return;
+        loop {
+            match self.read(&mut rest, Some(until)) {
+                Ok(Received::Bytes(bytes)) if drained + bytes <= DRAIN_BYTES => drained += bytes,
+                Ok(Received::Nothing) => return true,
+                _ => return false,
             }
         }
     }

@@ -27,7 +27,7 @@
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use ureq::http::{self, HeaderName, HeaderValue, Uri};
@@ -360,11 +360,23 @@ impl BodyReader {
     ///
     /// Waits at most 100 ms, and only where the end is due: behind `[DONE]`, and in a refusal.
     pub fn finish(&mut self) {
+        if !self.finish_now()
+            && let Some(mut events) = self.events.take()
+        {
+            events.drain(Instant::now() + DRAIN);
+        }
+    }
+
+    /// The same without waiting: whether the body is left. Where it is not, [`BodyReader::finish`] waits
+    /// for the end, or dropping this closes the connection.
+    pub fn finish_now(&mut self) -> bool {
         self.ahead.clear();
         let is_due = self.is_refusal || self.tail.trim_ascii_end().ends_with(b"[DONE]");
-        if let Some(mut events) = self.events.take() {
-            events.drain(Instant::now() + if is_due { DRAIN } else { Duration::ZERO });
+        let goes_on = self.events.as_mut().is_some_and(|events| events.drain(Instant::now()));
+        if !(goes_on && is_due) {
+            self.events = None;
         }
+        self.events.is_none()
     }
 
     /// A token that stops the reading, from any thread.

@@ -1,5 +1,6 @@
 //! One piece of work: what a caller hands over, and carrying it out on a worker's thread.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -9,10 +10,11 @@ use crate::call::Call;
 use crate::cancel::Cancel;
 use crate::client::Client;
 use crate::completion::Completion;
+use crate::config::Limits;
 use crate::error::{Error, Kind};
 use crate::request::Mode;
 
-/// A call to be made by a queue.
+/// A call to be made by a queue, or anything else that blocks.
 #[derive(Debug)]
 pub struct Work {
     pub(super) tag: u64,
@@ -24,25 +26,49 @@ pub struct Work {
 
 #[derive(Debug)]
 enum Task {
+    Asked(Asked),
+    Other(Run),
+}
+
+/// What a client is asked for.
+#[derive(Debug)]
+enum Asked {
     Answer(Vec<u8>),
     Stream(Vec<u8>),
     Document(String),
 }
 
+struct Run(Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Run")
+    }
+}
+
 impl Work {
     /// A chat request, a JSON object, for the whole answer.
     pub fn chat_completions(request: impl Into<Vec<u8>>) -> Work {
-        Work::of(Task::Answer(request.into()))
+        Work::of(Task::Asked(Asked::Answer(request.into())))
     }
 
     /// A chat request whose answer comes chunk by chunk.
     pub fn chat_completions_stream(request: impl Into<Vec<u8>>) -> Work {
-        Work::of(Task::Stream(request.into()))
+        Work::of(Task::Asked(Asked::Stream(request.into())))
     }
 
     /// The document at a path below the base URL, such as `/models`.
     pub fn get(path: impl Into<String>) -> Work {
-        Work::of(Task::Document(path.into()))
+        Work::of(Task::Asked(Asked::Document(path.into())))
+    }
+
+    /// Anything else that blocks, such as an exchange of [`crate::raw`], done by a worker in its turn.
+    ///
+    /// Its ending has neither answer nor error where it ran: it keeps what it came to by itself. Tokens
+    /// and the queue's own stop end it while it waits for a worker; what runs must look at tokens of its
+    /// own.
+    pub fn task(run: impl FnOnce() + Send + 'static) -> Work {
+        Work::of(Task::Other(Run(Box::new(run))))
     }
 
     fn of(task: Task) -> Work {
@@ -83,14 +109,26 @@ impl Work {
 /// Work that was taken on: its time runs.
 pub(super) struct Job {
     tag: u64,
-    task: Task,
+    doing: Doing,
+    call: Arc<Call>,
+    /// The caller gave a token.
+    has_token: bool,
+}
+
+enum Doing {
+    Asking(Asking),
+    Other(Run),
+}
+
+/// A client's call.
+struct Asking {
+    tag: u64,
     client: Client,
+    asked: Asked,
     call: Arc<Call>,
     /// Stops this call alone.
     own: Cancel,
     announced: bool,
-    /// The caller gave a token.
-    has_token: bool,
 }
 
 /// What a call came to: its answer; or the error, and what had arrived before it.
@@ -98,17 +136,28 @@ pub(super) type Ending = (Option<Completion>, Option<Error>);
 
 impl Job {
     /// `stop` stops it together with all others.
-    pub fn new(work: Work, shared: &Arc<Shared>, stop: &Cancel) -> Job {
+    pub fn new(work: Work, shared: &Arc<Shared>, stop: &Cancel) -> Result<Job, Error> {
         let Work { tag, task, cancels, client, announced } = work;
-        let client = match client {
-            Some(client) => bound(&client, &Arc::downgrade(shared)),
-            None => shared.client.clone(),
-        };
-        let mode = if matches!(task, Task::Stream(_)) { Mode::Stream } else { Mode::Unary };
+        let has_token = cancels[0].is_some();
         let own = Cancel::new();
+        let cancels = cancels.iter().flatten().chain([stop]);
+        let asked = match task {
+            Task::Asked(asked) => asked,
+            Task::Other(run) => {
+                let call = Call::new(&Limits::default(), cancels.cloned(), None);
+                return Ok(Job { tag, doing: Doing::Other(run), call, has_token });
+            }
+        };
+        let client = match (client, &shared.client) {
+            (Some(client), _) => bound(&client, &Arc::downgrade(shared)),
+            (None, Some(client)) => client.clone(),
+            (None, None) => return Err(Error::argument("The call has no client, and the queue has none")),
+        };
+        let mode = if matches!(asked, Asked::Stream(_)) { Mode::Stream } else { Mode::Unary };
         let streams_own = (mode == Mode::Stream).then_some(&own);
-        let call = client.call(mode, cancels.iter().flatten().chain(streams_own).chain([stop]));
-        Job { tag, task, client, call, own, announced, has_token: cancels[0].is_some() }
+        let call = client.call(mode, cancels.chain(streams_own));
+        let asking = Asking { tag, client, asked, call: call.clone(), own, announced };
+        Ok(Job { tag, doing: Doing::Asking(asking), call, has_token })
     }
 
     pub fn tag(&self) -> u64 {
@@ -134,10 +183,25 @@ impl Job {
     }
 
     fn carry_out(self, shared: &Shared) -> Ending {
-        let outcome = match &self.task {
-            Task::Answer(request) => self.client.answer(&self.call, request),
-            Task::Document(path) => self.client.document(&self.call, path),
-            Task::Stream(request) => return self.stream(request, shared),
+        match self.doing {
+            Doing::Asking(asking) => asking.carry_out(shared),
+            Doing::Other(run) => match self.call.check_start() {
+                Ok(()) => {
+                    (run.0)();
+                    (None, None)
+                }
+                Err(error) => (None, Some(error)),
+            },
+        }
+    }
+}
+
+impl Asking {
+    fn carry_out(&self, shared: &Shared) -> Ending {
+        let outcome = match &self.asked {
+            Asked::Answer(request) => self.client.answer(&self.call, request),
+            Asked::Document(path) => self.client.document(&self.call, path),
+            Asked::Stream(request) => return self.stream(request, shared),
         };
         match outcome {
             Ok(answer) => (Some(answer), None),

@@ -62,7 +62,7 @@ pub enum Taken {
         chunk: HeldChunk,
     },
     /// A call has ended, with an answer or an error; a stream that failed with both, where something
-    /// had arrived.
+    /// had arrived; a [`Work::task`] that ran with neither.
     Ended {
         /// The call's.
         tag: u64,
@@ -116,8 +116,8 @@ enum Entry {
 
 /// What the queue, its workers and its keeper share.
 struct Shared {
-    /// Makes the calls; its records come back here.
-    client: Client,
+    /// Makes the calls that name no other; its records come back here.
+    client: Option<Client>,
     interrupt: Option<Arc<dyn Interrupt>>,
     workers: usize,
     capacity: usize,
@@ -170,6 +170,20 @@ impl Queue {
     ///
     /// When the process has no descriptor left.
     pub fn new(client: &Client, workers: usize, capacity: usize) -> Result<Queue, Error> {
+        Queue::made(Some(client), workers, capacity)
+    }
+
+    /// The same without a client: calls name theirs ([`Work::client`]), or are refused as
+    /// `invalid_argument`.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptor left.
+    pub fn without_client(workers: usize, capacity: usize) -> Result<Queue, Error> {
+        Queue::made(None, workers, capacity)
+    }
+
+    fn made(client: Option<&Client>, workers: usize, capacity: usize) -> Result<Queue, Error> {
         let level = || {
             Level::new().map_err(|error| {
                 Error::new(Kind::Internal, format!("The queue cannot have a descriptor: {error}"))
@@ -177,8 +191,8 @@ impl Queue {
         };
         let (ready, keeper) = (level()?, level()?);
         let shared = Arc::new_cyclic(|own| Shared {
-            client: bound(client, own),
-            interrupt: client.without_hooks().1.interrupt,
+            client: client.map(|client| bound(client, own)),
+            interrupt: client.and_then(|client| client.without_hooks().1.interrupt),
             workers: workers.clamp(1, Queue::MOST_WORKERS),
             capacity: capacity.max(1),
             generation: fork::generation(),
@@ -196,7 +210,8 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// `queue_full`, `closed`, and `forked` in a child process.
+    /// `queue_full`, `closed`, and `forked` in a child process; `invalid_argument` where there is no
+    /// client to make the call.
     pub fn submit(&self, work: Work) -> Result<(), Error> {
         let shared = &self.0;
         let mut state = shared.lock()?;
@@ -210,7 +225,7 @@ impl Queue {
             );
             return Err(Error::new(Kind::QueueFull, detail));
         }
-        let job = Job::new(work, shared, &state.stop);
+        let job = Job::new(work, shared, &state.stop)?;
         state.held += 1;
         state.waiting.push_back(job);
         shared.staff(state);
