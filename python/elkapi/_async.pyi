@@ -1,5 +1,5 @@
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import Any, Concatenate, ParamSpec, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from elkapi._elkapi import (
     Cancel,
@@ -11,19 +11,13 @@ from elkapi._elkapi import (
     ImageOptions,
     Timeout,
     _Call,
-    _Queue,
 )
 
 _Timeout: TypeAlias = float | Timeout | None
-_Arguments = ParamSpec("_Arguments")
 
 IN_A_ROW: int
 
-async def ended(
-    begin: Callable[Concatenate[_Queue, Callable[[], object], _Arguments], _Call],
-    *arguments: _Arguments.args,
-    **_: _Arguments.kwargs,
-) -> Any: ...
+async def ended(begin: Callable[..., _Call], *arguments: Any) -> Any: ...
 async def pass_on() -> None: ...
 
 class AsyncClient:

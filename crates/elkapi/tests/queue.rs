@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::HashMap;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -326,6 +327,39 @@ fn closing_ends_everything_within_a_moment_and_closes_the_sockets() {
     assert!(matches!(queue.take(None).unwrap(), Taken::Done));
     drop(queue);
     wait_for("their sockets are closed", || sim.stats().in_flight == 0);
+}
+
+#[test]
+fn a_task_is_done_by_a_worker_and_its_ending_says_nothing_more() {
+    let queue = Queue::without_client(2, 8).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let task = move || tell.send(std::thread::current().name().map(str::to_owned)).unwrap();
+    queue.submit(Work::task(task).tag(7)).unwrap();
+    assert!(matches!(ending(&queue), Some((7, None, None))));
+    assert_eq!(told.recv().unwrap().as_deref(), Some("elkapi-queue"));
+    queue.submit(Work::task(|| panic!("a defect")).tag(8)).unwrap();
+    let (tag, _, error) = ending(&queue).unwrap();
+    assert_eq!((tag, error.unwrap().kind()), (8, Kind::Internal));
+    assert_eq!(queue.submit(Work::chat_completions(HELLO)).unwrap_err().kind(), Kind::InvalidArgument);
+    let sim = simulator();
+    queue.submit(Work::chat_completions(HELLO).client(&client(&sim.base_url()))).unwrap();
+    assert!(ending(&queue).unwrap().1.is_some());
+}
+
+#[test]
+fn a_task_that_is_stopped_before_its_turn_never_runs() {
+    let queue = Queue::without_client(1, 8).unwrap();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    queue.submit(Work::task(move || gone.recv().unwrap()).tag(1)).unwrap();
+    let (ran, stop) = (Arc::new(AtomicBool::new(false)), Cancel::new());
+    let seen = ran.clone();
+    queue.submit(Work::task(move || seen.store(true, Ordering::SeqCst)).cancel(&stop).tag(2)).unwrap();
+    stop.signal();
+    let (tag, _, error) = ending(&queue).unwrap();
+    assert_eq!((tag, error.unwrap().kind()), (2, Kind::Cancelled));
+    go.send(()).unwrap();
+    assert!(matches!(ending(&queue), Some((1, None, None))));
+    assert!(!ran.load(Ordering::SeqCst));
 }
 
 #[test]

@@ -5,10 +5,11 @@
 mod common;
 
 use std::io::{Cursor, Write};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{BOUND, Request as Seen, Server, accept, one_reply, reply, simulator};
+use common::{BOUND, Request as Seen, Server, accept, one_reply, reply, simulator, wait_for};
 use elkapi::raw::{Body, Limits, Reply, Request, Transport};
 use elkapi::{Billed, Cancel, Config, Error, Kind, Limit};
 
@@ -141,9 +142,33 @@ fn a_stream_that_is_left_in_its_middle_is_closed_without_a_wait() {
     let mut reply = transport.send(post(&url, HELLO), None).unwrap();
     assert!(reply.body.read(&mut [0; 64]).unwrap() > 0);
     let started = Instant::now();
+    assert!(reply.body.finish_now(), "its end is not due");
     reply.body.finish();
     assert!(started.elapsed() < Duration::from_millis(80), "{:?}", started.elapsed());
     assert_eq!(reply.body.read(&mut [0; 64]).unwrap(), 0);
+}
+
+#[test]
+fn a_body_is_left_without_a_wait_once_its_end_is_here() {
+    let (tell, told) = mpsc::channel::<()>();
+    let server = Server::start(move |listener| {
+        let mut socket = accept(&listener);
+        Seen::read(&mut socket);
+        socket.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        socket.write_all(b"e\r\ndata: [DONE]\n\n\r\n").unwrap();
+        told.recv().unwrap();
+        socket.write_all(b"0\r\n\r\n").unwrap();
+        Seen::read(&mut socket);
+        socket.write_all(&reply("200 OK", &[], b"again")).unwrap();
+    });
+    let (transport, url) = (transport(), format!("{}/x", server.base_url));
+    let mut first = transport.send(get(&url), None).unwrap();
+    assert!(first.body.read(&mut [0; 64]).unwrap() > 0);
+    assert!(!first.body.finish_now(), "its end is due");
+    tell.send(()).unwrap();
+    wait_for("the end is here", || first.body.finish_now());
+    assert_eq!(rest(&mut transport.send(get(&url), None).unwrap()).unwrap(), b"again");
+    server.join();
 }
 
 /// What a client that listens to `x-should-retry` hears.
