@@ -14,7 +14,7 @@ QUIET   := >/dev/null
 OUTPUT  := build/test-output
 RECORD  := $(PYTHON) tests/leaks/record.py
 
-.PHONY: help build demo test conformance check headers bench bench-quick bench-write bench-loop fuzz clean \
+.PHONY: help build demo test conformance check headers bench bench-quick bench-python bench-write bench-loop fuzz clean \
         languages library simulator python-module \
         test-rust test-c test-python test-leaks search-leaks test-conformance lint
 
@@ -99,6 +99,9 @@ bench: library simulator python-module ## speed and counts beside the limit and 
 
 bench-quick: library simulator python-module ## the same in fewer and shorter rounds
 	@python3 bench/run.py --quick $(BENCH)
+
+bench-python: library simulator python-module ## the Python package and its peers alone, imports among them
+	@ONLY=a,b,c,f,h,j WITH=Python python3 bench/run.py
 
 bench-write: BENCH := --write docs/performance.md
 bench-write: bench ## the same, and writes it into docs/performance.md
