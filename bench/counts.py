@@ -19,7 +19,7 @@ PROGRAMS = ("limit", "libcurl", "elkapi (C)")
 @dataclass(frozen=True)
 class Case:
     """A scenario's word, what is read, N, and whether every run makes the same system calls: how many reads a
-    large reply takes, and writes a large request, depends on who is faster."""
+    large reply takes depends on who is faster."""
 
     word: str
     read: str
@@ -33,8 +33,8 @@ CASES = [
     Case("picture", "bytes", 3, False),
     Case("burst", "text", 5, False),
     Case("burst", "path", 5, False),
-    Case("upload", "openai", 5, False),
-    Case("upload", "elkapi", 5, False),
+    Case("upload", "openai", 5, True),
+    Case("upload", "elkapi", 5, True),
 ]
 
 

@@ -17,7 +17,7 @@ from ground import BUILD, compiled, running
 
 RECORDED = ROOT / "bench" / "counts.json"
 #: By how much a count may exceed what is recorded. Instructions differ with compiler, libraries and the
-#: processor's features; the reads of a large reply and the writes of a large request with who is faster.
+#: processor's features; the reads of a large reply with who is faster.
 MORE_INSTRUCTIONS = 1.03
 MORE_READS = 1.5
 
