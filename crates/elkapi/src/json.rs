@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::value::RawValue;
 
 use crate::reply::Reply;
-use scan::{Long, Walk};
+use scan::{Checked, Long, Walk};
 
 pub use scan::MAX_DEPTH;
 pub(crate) use text::unescape_into;
@@ -407,31 +407,40 @@ pub(crate) fn is_string(text: &str) -> bool {
 
 /// A text that was found to be one JSON value.
 pub(crate) struct Value<'a> {
-    /// Without white space around.
-    pub text: &'a str,
+    whole: &'a str,
+    /// The value's, without white space around.
+    place: Range<usize>,
     long: Long,
-    /// Of `text` in what was checked.
-    offset: usize,
 }
 
 impl<'a> Value<'a> {
     /// Checks the text, which may nest to any depth.
-    pub fn check(text: &'a str) -> Result<Value<'a>, NotJson> {
-        match scan::check(text) {
-            Some(checked) => {
-                let offset = checked.value.start;
-                Ok(Value { text: &text[checked.value], long: checked.long, offset })
-            }
-            None => Ok(Value { text: value(text)?, long: Long::default(), offset: 0 }),
+    pub fn check(whole: &'a str) -> Result<Value<'a>, NotJson> {
+        if let Some(Checked { value: place, long }) = scan::check(whole) {
+            return Ok(Value { whole, place, long });
         }
+        let text = value(whole)?;
+        let start = text.as_ptr() as usize - whole.as_ptr() as usize;
+        Ok(Value { whole, place: start..start + text.len(), long: Long::default() })
     }
 
-    /// Looks at an object's members in their order; at nothing of anything else.
-    pub fn each_member(&self, mut each: impl FnMut(Cow<'a, str>, &'a str)) {
-        if self.text.starts_with('{') {
-            let long = (self.offset == 0).then_some(&self.long);
-            Walk::new(self.text, long)
-                .members(0, |name, value| each(unescape(&self.text[name]), &self.text[value]));
+    /// Without white space around.
+    pub fn text(&self) -> &'a str {
+        &self.whole[self.place.clone()]
+    }
+
+    /// Where it ends in what was checked.
+    pub fn end(&self) -> usize {
+        self.place.end
+    }
+
+    /// Looks at an object's members in their order, and where each value stands in what was checked; at
+    /// nothing of anything else.
+    pub fn each_member(&self, mut each: impl FnMut(Cow<'a, str>, &'a str, usize)) {
+        if self.text().starts_with('{') {
+            Walk::new(self.whole, Some(&self.long)).members(self.place.start, |name, value| {
+                each(unescape(&self.whole[name]), &self.whole[value.clone()], value.start);
+            });
         }
     }
 }

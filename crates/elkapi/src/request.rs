@@ -95,8 +95,7 @@ impl<'a> RequestBody<'a> {
         }
 
         // The object has at least one member, so each addition follows a comma.
-        let brace = object.text.as_ptr() as usize - text.as_ptr() as usize + object.text.len() - 1;
-        let (head, tail) = text.as_bytes().split_at(brace);
+        let (head, tail) = text.as_bytes().split_at(object.end() - 1);
         Ok(RequestBody { head: Cow::Borrowed(head), added, tail: Cow::Borrowed(tail), model })
     }
 }
@@ -129,7 +128,7 @@ fn object(text: &str) -> Result<json::Value<'_>, Error> {
     }
     let value = json::Value::check(text)
         .map_err(|error| Error::argument(format!("The request text is not JSON: {error}")))?;
-    match Type::of(value.text) {
+    match Type::of(value.text()) {
         Type::Object => Ok(value),
         other => {
             let name = other.name();
@@ -154,9 +153,9 @@ impl<'a> Known<'a> {
     fn read(object: &json::Value<'a>) -> Result<Known<'a>, Error> {
         let mut known = Known::default();
         let mut outcome = Ok(());
-        object.each_member(|name, value| {
+        object.each_member(|name, value, offset| {
             if outcome.is_ok() {
-                outcome = known.take(object.text, &name, value);
+                outcome = known.take(&name, value, offset);
             }
         });
         outcome?;
@@ -169,7 +168,7 @@ impl<'a> Known<'a> {
         Ok(known)
     }
 
-    fn take(&mut self, object: &str, name: &str, value: &'a str) -> Result<(), Error> {
+    fn take(&mut self, name: &str, value: &'a str, offset: usize) -> Result<(), Error> {
         let (slot, wanted, example) = match name {
             "model" => (&mut self.model, Type::String, "\"gemini-3.1-pro-preview\""),
             "stream" => (&mut self.stream, Type::Boolean, "false"),
@@ -177,7 +176,6 @@ impl<'a> Known<'a> {
             "contents" => (&mut self.contents, Type::Array, "[\"Hello\"]"),
             _ => return Ok(()),
         };
-        let offset = value.as_ptr() as usize - object.as_ptr() as usize;
         if slot.is_some() {
             return Err(Error::argument(format!(
                 "The request has \"{name}\" twice (the second value at byte {offset}); keep one"
@@ -371,6 +369,7 @@ mod tests {
             (b"\"Hello\"", "a string"),
             (b"{}", "neither \"messages\" nor \"contents\""),
             (b"{\"messages\":\"Hi\"}", "\"messages\" in the request (byte 12) must be of type array"),
+            (b" \n{\"messages\":\"Hi\"}", "\"messages\" in the request (byte 14) must be of type array"),
             (b"{\"messages\":[],\"model\":null}", "\"model\""),
             (b"{\"messages\":[],\"stream\":\"no\"}", "\"stream\""),
             (b"{\"messages\":[],\"stream\":true}", "leave it out"),

@@ -122,10 +122,8 @@ enum Doing {
 
 /// A client's call.
 struct Asking {
-    tag: u64,
     client: Client,
     asked: Asked,
-    call: Arc<Call>,
     /// Stops this call alone.
     own: Cancel,
     announced: bool,
@@ -156,7 +154,7 @@ impl Job {
         let mode = if matches!(asked, Asked::Stream(_)) { Mode::Stream } else { Mode::Unary };
         let streams_own = (mode == Mode::Stream).then_some(&own);
         let call = client.call(mode, cancels.chain(streams_own));
-        let asking = Asking { tag, client, asked, call: call.clone(), own, announced };
+        let asking = Asking { client, asked, own, announced };
         Ok(Job { tag, doing: Doing::Asking(asking), call, has_token })
     }
 
@@ -184,7 +182,7 @@ impl Job {
 
     fn carry_out(self, shared: &Shared) -> Ending {
         match self.doing {
-            Doing::Asking(asking) => asking.carry_out(shared),
+            Doing::Asking(asking) => asking.carry_out(self.tag, &self.call, shared),
             Doing::Other(run) => match self.call.check_start() {
                 Ok(()) => {
                     (run.0)();
@@ -197,11 +195,11 @@ impl Job {
 }
 
 impl Asking {
-    fn carry_out(&self, shared: &Shared) -> Ending {
+    fn carry_out(&self, tag: u64, call: &Arc<Call>, shared: &Shared) -> Ending {
         let outcome = match &self.asked {
-            Asked::Answer(request) => self.client.answer(&self.call, request),
-            Asked::Document(path) => self.client.document(&self.call, path),
-            Asked::Stream(request) => return self.stream(request, shared),
+            Asked::Answer(request) => self.client.answer(call, request),
+            Asked::Document(path) => self.client.document(call, path),
+            Asked::Stream(request) => return self.stream(request, tag, call, shared),
         };
         match outcome {
             Ok(answer) => (Some(answer), None),
@@ -209,13 +207,13 @@ impl Asking {
         }
     }
 
-    fn stream(&self, request: &[u8], shared: &Shared) -> Ending {
-        let mut stream = match self.client.stream(&self.call, self.own.clone(), request) {
+    fn stream(&self, request: &[u8], tag: u64, call: &Arc<Call>, shared: &Shared) -> Ending {
+        let mut stream = match self.client.stream(call, self.own.clone(), request) {
             Ok(stream) => stream,
             Err(error) => return (None, Some(error)),
         };
         if self.announced {
-            shared.deliver(Entry::ToTake(Taken::Opened { tag: self.tag, head: stream.head().clone() }));
+            shared.deliver(Entry::ToTake(Taken::Opened { tag, head: stream.head().clone() }));
         }
         let window = Arc::new(Window::default());
         let error = loop {
@@ -224,7 +222,7 @@ impl Asking {
                     let chunk = chunk.to_owned();
                     let permit = window.permit(chunk.size());
                     let chunk = HeldChunk::new(chunk, permit);
-                    shared.deliver(Entry::ToTake(Taken::Chunk { tag: self.tag, chunk }));
+                    shared.deliver(Entry::ToTake(Taken::Chunk { tag, chunk }));
                     if let Err(error) = window.wait(&mut stream) {
                         break Some(error);
                     }
