@@ -83,7 +83,7 @@ impl Shared {
     }
 
     /// The end of an exchange whose connection broke, by the client unless we are stopping.
-    fn left_by_client(&self, mut exchange: Exchange<'_>) -> After {
+    fn left_by_client(&self, exchange: Exchange<'_>) -> After {
         if !self.is_stopping() {
             exchange.closed_by_client();
         }

@@ -401,10 +401,13 @@ impl Exchange<'_> {
         is_within
     }
 
-    /// Notes that the client closed while its reply was under way.
-    pub(crate) fn closed_by_client(&mut self) {
+    /// Notes that the client closed while its reply was under way, which thereby ends: at once, so
+    /// that nobody finds it counted as left and still in flight.
+    pub(crate) fn closed_by_client(mut self) {
         let at_ms = self.ledger.now_ms();
+        let was_in_flight = std::mem::take(&mut self.in_flight);
         self.ledger.pages().each(self.scope.as_deref(), |page| {
+            page.in_flight = page.in_flight.saturating_sub(was_in_flight.into());
             page.closed_by_client += 1;
             push_bounded(&mut page.closed_at, at_ms);
         });
