@@ -209,59 +209,116 @@ impl Scan<'_> {
 
 /// Where the string whose text begins at `at` ends, behind its quote, and whether it has escapes; `None`
 /// where it is not well-formed.
-fn end_of_string(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
-    if let Some(length) = near_quote(bytes.get(at..)?) {
-        return Some((at + length + 1, false));
+fn end_of_string(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
+    match near_quote(bytes.get(at..)?) {
+        Some(length) => Some((at + length + 1, false)),
+        None => end_of_longer_string(bytes, at),
     }
-    let mut has_escapes = false;
-    let mut plain_blocks = 0;
+}
+
+fn end_of_longer_string(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
+    let mut at = start;
+    let mut passage = Passage::default();
+    // Most strings are short: what lies behind their end need not be looked at.
+    let mut first = [Block::default()];
+    if block::look(bytes.get(at..)?, &mut first) == 1 {
+        if let Some(end) = passage.through(bytes, at, &first[0])? {
+            return Some((end, passage.has_escapes()));
+        }
+        at += block::LENGTH;
+    }
+    let mut blocks = [Block::default(); block::AT_ONCE];
     loop {
-        if plain_blocks == PLAIN_BLOCKS {
+        if passage.plain >= PLAIN_BLOCKS {
             at += plain_length(bytes.get(at..)?)?;
-            plain_blocks = 0;
+            passage.plain = 0;
         }
         let rest = bytes.get(at..)?;
-        let found = match rest.first_chunk() {
-            Some(bytes) => Block::of(bytes),
-            None => {
-                // As if zeros followed, which no string has.
-                let mut last = [0; block::LENGTH];
-                last[..rest.len()].copy_from_slice(rest);
-                Block::of(&last)
+        let mut count = block::look(rest, &mut blocks);
+        if count == 0 {
+            blocks[0] = block::last(rest);
+            count = 1;
+        }
+        for found in &blocks[..count] {
+            if let Some(end) = passage.through(bytes, at, found)? {
+                return Some((end, passage.has_escapes()));
             }
-        };
-        if found.quotes | found.backslashes | found.controls == 0 {
             at += block::LENGTH;
-            plain_blocks += 1;
-            continue;
         }
-        plain_blocks = 0;
-        // The escapes of this block, up to its end or the string's.
-        let mut escapes = found.backslashes;
-        let mut escaped = 0u64;
-        let mut behind = at + block::LENGTH;
-        loop {
-            let end = (found.quotes & !escaped).trailing_zeros();
-            let next = escapes.trailing_zeros();
-            if end < next {
-                let before = (1u64 << end) - 1;
-                return (found.controls & before == 0).then_some((at + end as usize + 1, has_escapes));
-            }
-            if next == u64::BITS {
-                break;
-            }
-            has_escapes = true;
-            let length = escape(&bytes[at + next as usize..])?;
-            behind = behind.max(at + next as usize + length);
-            // Neither it nor what it escapes begins another one.
-            escaped |= 3 << next;
-            escapes &= !(3 << next);
+    }
+}
+
+/// A way through a string, block by block.
+#[derive(Default)]
+struct Passage {
+    /// 1 where the first byte of the next block is escaped by the last one of this.
+    carry: u64,
+    /// Blocks in a row that had nothing in them.
+    plain: usize,
+    /// Not 0 where there was a backslash.
+    backslashes: u64,
+}
+
+impl Passage {
+    fn has_escapes(&self) -> bool {
+        self.backslashes != 0
+    }
+
+    /// Goes through the block at that place, to the end of the string where it is in it: behind its quote.
+    /// `None` where something stands in the string that must not.
+    fn through(&mut self, bytes: &[u8], at: usize, found: &Block) -> Option<Option<usize>> {
+        if found.quotes | found.backslashes | found.controls | self.carry == 0 {
+            self.plain += 1;
+            return Some(None);
         }
-        if found.controls != 0 {
+        self.plain = 0;
+        let escaped = escaped(found.backslashes, &mut self.carry);
+        let ends = found.quotes & !escaped;
+        // What stands before the string's end, or in all of the block.
+        let inside = if ends == 0 { u64::MAX } else { ends ^ (ends - 1) };
+        self.backslashes |= found.backslashes & inside;
+        if found.controls & inside != 0 {
             return None;
         }
-        at = behind;
+        let others = escaped & !found.escapes & inside;
+        if others != 0 && !are_units(bytes, at, others) {
+            return None;
+        }
+        Some((ends != 0).then(|| at + ends.trailing_zeros() as usize + 1))
     }
+}
+
+/// Which bytes of a block follow a backslash that is not itself escaped. `carry`: the same for the byte
+/// before the block, then for that behind it.
+///
+/// Runs of backslashes are told apart by where they begin, on an even or an odd place, and the carry of an
+/// addition finds where they end; so simdjson does it.
+fn escaped(backslashes: u64, carry: &mut u64) -> u64 {
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    if backslashes == 0 {
+        return std::mem::take(carry);
+    }
+    let escaping = backslashes & !*carry;
+    let follows = escaping << 1 | *carry;
+    let odd_starts = escaping & !EVEN & !follows;
+    let (even_runs, beyond) = odd_starts.overflowing_add(escaping);
+    *carry = u64::from(beyond);
+    (EVEN ^ (even_runs << 1)) & follows
+}
+
+/// Whether a `u` and four hexadecimal digits stand at each of these places of the block at `at`.
+fn are_units(bytes: &[u8], at: usize, mut places: u64) -> bool {
+    while places != 0 {
+        let unit = at + places.trailing_zeros() as usize;
+        let is_unit = bytes
+            .get(unit..unit + 5)
+            .is_some_and(|unit| unit[0] == b'u' && unit[1..].iter().all(u8::is_ascii_hexdigit));
+        if !is_unit {
+            return false;
+        }
+        places &= places - 1;
+    }
+    true
 }
 
 /// So many blocks without anything in them make it likely that a long plain text follows, for which
@@ -301,15 +358,6 @@ fn near_quote(bytes: &[u8]) -> Option<usize> {
         }
     }
     None
-}
-
-/// The length of the escape at the beginning; `None` where it is none.
-fn escape(bytes: &[u8]) -> Option<usize> {
-    match bytes.get(1)? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
-        b'u' => bytes.get(2..6)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
-        _ => None,
-    }
 }
 
 fn skip_space(bytes: &[u8], mut at: usize) -> usize {

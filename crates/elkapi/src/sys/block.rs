@@ -1,61 +1,115 @@
 //! Sixty-four bytes of a string looked at together: which of them are quotes, backslashes or control
-//! characters.
+//! characters, and which may follow a backslash.
 
 /// Bytes of a block.
 pub(crate) const LENGTH: usize = 64;
 
+/// Blocks that are looked at in one go at most.
+pub(crate) const AT_ONCE: usize = 16;
+
 /// One bit for each byte of a block, the lowest for the first.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
     pub quotes: u64,
     pub backslashes: u64,
     pub controls: u64,
+    /// `"`, `\`, `/`, `b`, `f`, `n`, `r` and `t`: behind a backslash, an escape of two characters.
+    pub escapes: u64,
 }
 
-impl Block {
+/// Looks at the first blocks of the bytes, as many as there is room for or as there are; how many.
+pub(crate) fn look(bytes: &[u8], blocks: &mut [Block]) -> usize {
+    let (whole, _) = bytes.as_chunks::<LENGTH>();
+    let count = whole.len().min(blocks.len());
+    let (whole, blocks) = (&whole[..count], &mut blocks[..count]);
     #[cfg(target_arch = "x86_64")]
-    pub fn of(bytes: &[u8; LENGTH]) -> Block {
-        // SAFETY: every x86-64 has SSE2.
-        unsafe { sse2::block(bytes) }
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2, as was just asked.
+        unsafe { avx2::look(whole, blocks) };
+        return count;
     }
+    for (bytes, block) in whole.iter().zip(blocks) {
+        *block = portable(bytes);
+    }
+    count
+}
 
-    #[cfg(not(target_arch = "x86_64"))]
-    pub fn of(bytes: &[u8; LENGTH]) -> Block {
-        portable(bytes)
-    }
+/// A block of which less than all is there, as if zeros followed, which no string has.
+pub(crate) fn last(bytes: &[u8]) -> Block {
+    let mut whole = [0; LENGTH];
+    let length = bytes.len().min(LENGTH);
+    whole[..length].copy_from_slice(&bytes[..length]);
+    let mut block = [Block::default()];
+    look(&whole, &mut block);
+    block[0]
 }
 
 #[cfg(target_arch = "x86_64")]
-mod sse2 {
+mod avx2 {
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_min_epu8, _mm_movemask_epi8, _mm_set_epi64x, _mm_set1_epi8,
+        __m256i, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
+        _mm256_set1_epi8, _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16,
+        _mm256_srli_epi16,
     };
 
     use super::{Block, LENGTH};
 
-    #[target_feature(enable = "sse2")]
-    pub(crate) fn block(bytes: &[u8; LENGTH]) -> Block {
-        let mut block = Block { quotes: 0, backslashes: 0, controls: 0 };
-        let (quarters, _) = bytes.as_chunks::<16>();
-        for (place, quarter) in quarters.iter().enumerate() {
-            let word = u128::from_le_bytes(*quarter);
-            let vector = _mm_set_epi64x((word >> 64) as i64, word as i64);
-            let equal = |byte: u8| bits(_mm_cmpeq_epi8(vector, _mm_set1_epi8(byte as i8)));
-            block.quotes |= equal(b'"') << (16 * place);
-            block.backslashes |= equal(b'\\') << (16 * place);
-            let least = _mm_min_epu8(vector, _mm_set1_epi8(0x1f));
-            block.controls |= bits(_mm_cmpeq_epi8(vector, least)) << (16 * place);
+    // The kinds of bytes: a byte is of those on which the entries of its two halves agree.
+    const QUOTE: i8 = 1;
+    const BACKSLASH: i8 = 1 << 1;
+    const SLASH: i8 = 1 << 2;
+    const CONTROL: i8 = 1 << 3;
+    const B_F_N: i8 = 1 << 4;
+    const R_T: i8 = 1 << 5;
+
+    #[target_feature(enable = "avx2")]
+    pub(crate) fn look(bytes: &[[u8; LENGTH]], blocks: &mut [Block]) {
+        const C: i8 = CONTROL;
+        #[rustfmt::skip]
+        let by_low = _mm256_setr_epi8(
+            C, C, C | QUOTE | B_F_N | R_T, C, C | R_T, C, C | B_F_N, C, C, C, C, C, C | BACKSLASH, C, C | B_F_N, C | SLASH,
+            C, C, C | QUOTE | B_F_N | R_T, C, C | R_T, C, C | B_F_N, C, C, C, C, C, C | BACKSLASH, C, C | B_F_N, C | SLASH,
+        );
+        #[rustfmt::skip]
+        let by_high = _mm256_setr_epi8(
+            C, C, QUOTE | SLASH, 0, 0, BACKSLASH, B_F_N, R_T, 0, 0, 0, 0, 0, 0, 0, 0,
+            C, C, QUOTE | SLASH, 0, 0, BACKSLASH, B_F_N, R_T, 0, 0, 0, 0, 0, 0, 0, 0,
+        );
+        let half = _mm256_set1_epi8(0x0f);
+        let any_escape = _mm256_set1_epi8(QUOTE | BACKSLASH | SLASH | B_F_N | R_T);
+        for (bytes, block) in bytes.iter().zip(blocks) {
+            let (halves, _) = bytes.as_chunks::<32>();
+            let mut found = Block::default();
+            for (place, bytes) in halves.iter().enumerate() {
+                let bytes = vector(bytes);
+                let low = _mm256_shuffle_epi8(by_low, _mm256_and_si256(bytes, half));
+                let high =
+                    _mm256_shuffle_epi8(by_high, _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), half));
+                let kinds = _mm256_and_si256(low, high);
+                let at = 32 * place;
+                // The kind's bit moves to where the mask is taken from.
+                found.quotes |= bits(_mm256_slli_epi16::<7>(kinds)) << at;
+                found.backslashes |= bits(_mm256_slli_epi16::<6>(kinds)) << at;
+                found.controls |= bits(_mm256_slli_epi16::<4>(kinds)) << at;
+                let none = _mm256_cmpeq_epi8(_mm256_and_si256(kinds, any_escape), _mm256_setzero_si256());
+                found.escapes |= (bits(none) ^ u64::from(u32::MAX)) << at;
+            }
+            *block = found;
         }
-        block
     }
 
-    #[target_feature(enable = "sse2")]
-    fn bits(vector: __m128i) -> u64 {
-        u64::from(_mm_movemask_epi8(vector) as u32)
+    #[target_feature(enable = "avx2")]
+    fn vector(bytes: &[u8; 32]) -> __m256i {
+        // SAFETY: 32 bytes are there, and they need not be aligned.
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn bits(vector: __m256i) -> u64 {
+        u64::from(_mm256_movemask_epi8(vector) as u32)
     }
 }
 
-#[cfg(any(test, not(target_arch = "x86_64")))]
 fn portable(bytes: &[u8; LENGTH]) -> Block {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = ONES * 0x80;
@@ -65,13 +119,17 @@ fn portable(bytes: &[u8; LENGTH]) -> Block {
         // The high bits are gathered in the highest byte.
         ((!others & HIGH) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
     }
-    let mut block = Block { quotes: 0, backslashes: 0, controls: 0 };
+    let mut block = Block::default();
     let (words, _) = bytes.as_chunks::<8>();
     for (place, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        block.quotes |= zeros(word ^ (ONES * u64::from(b'"'))) << (8 * place);
-        block.backslashes |= zeros(word ^ (ONES * u64::from(b'\\'))) << (8 * place);
+        let equal = |byte: u8| zeros(word ^ (ONES * u64::from(byte))) << (8 * place);
+        block.quotes |= equal(b'"');
+        block.backslashes |= equal(b'\\');
         block.controls |= zeros(word & (ONES * 0xe0)) << (8 * place);
+        for byte in [b'"', b'\\', b'/', b'b', b'f', b'n', b'r', b't'] {
+            block.escapes |= equal(byte);
+        }
     }
     block
 }
@@ -94,9 +152,13 @@ mod tests {
                     quotes: bits(|byte| byte == b'"'),
                     backslashes: bits(|byte| byte == b'\\'),
                     controls: bits(|byte| byte < 0x20),
+                    escapes: bits(|byte| b"\"\\/bfnrt".contains(&byte)),
                 };
-                assert_eq!(Block::of(&bytes), expected, "{byte} at {place}");
+                let mut blocks = [Block::default(); 3];
+                assert_eq!(look(&[bytes, bytes].concat(), &mut blocks), 2);
+                assert_eq!(blocks, [expected, expected, Block::default()], "{byte} at {place}");
                 assert_eq!(portable(&bytes), expected, "{byte} at {place}");
+                assert_eq!(last(&bytes[..place]).quotes, expected.quotes & ((1 << place) - 1));
             }
         }
     }
