@@ -3,8 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -94,6 +94,21 @@ fn simulator() -> Simulator {
     Simulator::start(Options::default()).expect("simulator")
 }
 
+/// Tells when a call blocks.
+struct Blocked(mpsc::Sender<()>);
+
+impl Interrupt for Blocked {
+    fn ask(&self) -> bool {
+        // Nobody listens any more, from the second time on.
+        let _ = self.0.send(());
+        false
+    }
+
+    fn backstop(&self) -> Option<Duration> {
+        Some(Duration::from_millis(20))
+    }
+}
+
 /// Acts while the call is under way, and says when.
 fn after_a_moment(act: impl FnOnce() + Send + 'static) -> thread::JoinHandle<Instant> {
     thread::spawn(move || {
@@ -118,11 +133,13 @@ fn timed(limit_ms: u64, run: impl FnOnce() -> Error) -> Error {
 #[test]
 fn a_cancel_from_another_thread_ends_the_call_in_every_phase() {
     for stall in Stall::all() {
-        let client = stall.client(Config::new());
+        let (blocks, blocked) = mpsc::channel();
+        let client = stall.client(Config::new()).with_interrupt(Some(Arc::new(Blocked(blocks))));
         let cancel = Cancel::new();
-        let signalled = after_a_moment({
-            let cancel = cancel.clone();
-            move || cancel.signal()
+        let signal = cancel.clone();
+        let signalled = thread::spawn(move || {
+            blocked.recv_timeout(Duration::from_secs(10)).expect("the call blocks");
+            after_a_moment(move || signal.signal()).join().expect("thread")
         });
         let error = client.chat_completions(&stall.request, Some(&cancel)).expect_err("cancelled");
         let took = signalled.join().expect("thread").elapsed();
@@ -137,8 +154,9 @@ fn a_cancel_from_another_thread_ends_the_call_in_every_phase() {
 #[test]
 fn the_total_ends_the_call_in_every_phase() {
     for stall in Stall::all() {
-        let client = stall.client(Config::new().total_timeout_ms(300u64));
-        let error = timed(300, || client.chat_completions(&stall.request, None).expect_err("timeout"));
+        // It counts from before the request is checked, which for 12 MB takes a busy machine a while.
+        let client = stall.client(Config::new().total_timeout_ms(600u64));
+        let error = timed(600, || client.chat_completions(&stall.request, None).expect_err("timeout"));
         assert_eq!((error.kind(), error.phase()), (Kind::Timeout, Some(stall.phase)), "{error}");
         assert_eq!(error.limit(), Some(Limit::Total), "{error}");
     }
