@@ -1,10 +1,5 @@
 //! What one call carries: its limits, who may stop it, and the facts it gathers on the way.
-//!
-//! The HTTP engine passes nothing of ours down to the connection, so the call being worked on is
-//! named per thread ([`Call::enter`]); everything blocks, so that name is exact. The connection
-//! reads limits and stop wishes from it and writes phase, byte counts and failures into it.
 
-use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,13 +46,10 @@ pub(crate) struct Call {
     dialling_since: Mutex<Option<Instant>>,
     /// The caller of a stream waits no longer than this for the next event; no limit of the call.
     patience: Mutex<Option<Instant>>,
-    /// That time came before any byte did.
-    out_of_patience: AtomicBool,
     /// How long the present attempt waited for its turn, and the pace then, where calls are paced.
     paced: Mutex<Option<Paced>>,
     /// The call only opens a connection ahead.
     warming: AtomicBool,
-    failure: Mutex<Option<Error>>,
 }
 
 impl Call {
@@ -82,10 +74,8 @@ impl Call {
             fresh_only: AtomicBool::new(false),
             dialling_since: Mutex::new(None),
             patience: Mutex::new(None),
-            out_of_patience: AtomicBool::new(false),
             paced: Mutex::new(None),
             warming: AtomicBool::new(false),
-            failure: Mutex::new(None),
         })
     }
 
@@ -109,17 +99,6 @@ impl Call {
         Ok(())
     }
 
-    /// Names this call as the one that this thread works on, until the scope ends.
-    pub fn enter(self: &Arc<Call>) -> Scope {
-        let outer = CURRENT.with(|current| current.replace(Some(self.clone())));
-        Scope { outer }
-    }
-
-    /// The call that this thread works on.
-    pub fn current() -> Option<Arc<Call>> {
-        CURRENT.with(|current| current.borrow().clone())
-    }
-
     /// Forgets what the last attempt left behind.
     pub fn begin_attempt(&self) {
         self.set_phase(Phase::Send);
@@ -128,7 +107,6 @@ impl Call {
         self.reused.store(true, Ordering::Relaxed);
         self.fully_sent.store(false, Ordering::Relaxed);
         self.stale.store(false, Ordering::Relaxed);
-        self.take_failure();
     }
 
     pub fn phase(&self) -> Phase {
@@ -242,30 +220,10 @@ impl Call {
     /// Sets how long the next read waits at most; `None` = as long as the limits allow.
     pub fn set_patience(&self, until: Option<Instant>) {
         *self.patience.lock().unwrap_or_else(PoisonError::into_inner) = until;
-        self.out_of_patience.store(false, Ordering::Relaxed);
     }
 
     pub fn patience(&self) -> Option<Instant> {
         *self.patience.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The read ended because nothing came in that time; the connection is as it was.
-    pub fn set_out_of_patience(&self) {
-        self.out_of_patience.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_out_of_patience(&self) -> bool {
-        self.out_of_patience.load(Ordering::Relaxed)
-    }
-
-    /// Keeps the failure whole while the engine carries a mere token of it upwards.
-    pub fn fail(&self, error: Error) {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        failure.get_or_insert(error);
-    }
-
-    pub fn take_failure(&self) -> Option<Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub fn elapsed_ms(&self) -> u64 {
@@ -293,21 +251,4 @@ pub(crate) struct Paced {
     pub waited: Duration,
     /// The limit then, in calls a second.
     pub rate: Option<f64>,
-}
-
-thread_local! {
-    static CURRENT: RefCell<Option<Arc<Call>>> = const { RefCell::new(None) };
-}
-
-/// While it lives, its call is the one this thread works on; calls inside calls nest.
-pub(crate) struct Scope {
-    outer: Option<Arc<Call>>,
-}
-
-impl Drop for Scope {
-    fn drop(&mut self) {
-        let outer = self.outer.take();
-        // At a thread's very end the name may be gone already; then nobody asks for it either.
-        let _ = CURRENT.try_with(|current| current.replace(outer));
-    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ureq::http::{HeaderName, HeaderValue, Method};
+use ureq_proto::http::{HeaderName, HeaderValue, Method};
 
 use crate::call::{Call, Interrupt};
 use crate::cancel::Cancel;
@@ -123,7 +123,7 @@ impl Client {
     pub fn warm_up(&self, cancel: Option<&Cancel>) -> Result<(), Error> {
         let settings = &self.0.settings;
         let call = Call::new(&settings.unary, cancel.cloned(), self.0.hooks.interrupt.as_ref());
-        self.0.exchange.warm_up(settings, &call)
+        self.0.exchange.warm_up(&call)
     }
 
     /// Closes connections that lie idle. Calls under way are not disturbed.

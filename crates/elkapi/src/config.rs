@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{HeaderName, HeaderValue, Uri};
+use ureq_proto::http::{HeaderName, HeaderValue, Uri};
 
 use crate::error::Error;
 use crate::json::{Document, Type, View};

@@ -1,7 +1,7 @@
 //! One HTTP exchange: method, path, fields and body in; status, fields and body reader out.
 //!
 //! The boundary to HTTP. Calls, the models list and everything else stand on it; nothing above it
-//! knows which engine is behind.
+//! knows how `net` does it.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
-use ureq::SendBody;
-use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Method, header};
+use ureq_proto::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
 use crate::call::Call;
 use crate::config::Settings;
 use crate::error::{Billed, Error, Kind, Phase};
-use crate::net::{Connections, with_facts};
+use crate::net::{self, Connections, Origin, Received, Sending, with_facts};
 use crate::proxy::Proxy;
 use crate::reply::{Body, Headers, Reply};
 use crate::request::RequestBody;
@@ -43,18 +42,9 @@ pub(crate) struct Outgoing<'a> {
     pub body: Option<&'a RequestBody<'a>>,
 }
 
-/// What goes along with a request's head.
-pub(crate) enum Sending<'a> {
-    Nothing,
-    Bytes(&'a [u8]),
-    /// One after the other; the request's fields tell their length.
-    Pieces([&'a [u8]; 3]),
-    /// Read once, so it goes over a new connection, which cannot prove stale.
-    Reader(&'a mut (dyn Read + Send)),
-}
-
 /// Sends requests and keeps connections for the next ones.
 pub(crate) struct Exchange {
+    origin: Origin,
     max_idle: usize,
     trust: Arc<Trust>,
     proxy: Option<Arc<Proxy>>,
@@ -62,7 +52,6 @@ pub(crate) struct Exchange {
 }
 
 /// The connections of this process: a forked child makes its own and leaves its parent's alone.
-#[derive(Debug)]
 struct Present {
     generation: u64,
     connections: Connections,
@@ -73,22 +62,30 @@ pub(crate) struct Incoming {
     call: Arc<Call>,
     status: u16,
     headers: Headers,
-    body: ureq::Body,
+    body: net::Body,
 }
 
 impl Exchange {
     pub fn new(settings: &Settings) -> Exchange {
-        Exchange::over(settings.max_idle_connections, settings.trust.clone(), settings.proxy.clone())
+        let (host, port, https) = settings.base_url.target();
+        let origin = Origin { https, host, port };
+        let (max_idle, trust) = (settings.max_idle_connections, settings.trust.clone());
+        Exchange::over(origin, max_idle, trust, settings.proxy.clone())
     }
 
-    /// Connections that are made this way.
-    pub fn over(max_idle: usize, trust: Arc<Trust>, proxy: Option<Arc<Proxy>>) -> Exchange {
-        let present = ArcSwap::from_pointee(Present::new(max_idle, trust.clone(), proxy.clone()));
-        Exchange { max_idle, trust, proxy, present }
+    /// Connections to that server that are made this way.
+    pub fn over(origin: Origin, max_idle: usize, trust: Arc<Trust>, proxy: Option<Arc<Proxy>>) -> Exchange {
+        let fresh = Present::new(origin.clone(), max_idle, trust.clone(), proxy.clone());
+        Exchange { origin, max_idle, trust, proxy, present: ArcSwap::from_pointee(fresh) }
     }
 
     fn fresh(&self) -> Present {
-        Present::new(self.max_idle, self.trust.clone(), self.proxy.clone())
+        Present::new(self.origin.clone(), self.max_idle, self.trust.clone(), self.proxy.clone())
+    }
+
+    /// The server that everything is sent to.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The connections of this process.
@@ -117,27 +114,15 @@ impl Exchange {
     }
 
     /// Opens a connection ahead of the first call, unless one is idle already.
-    pub fn warm_up(&self, settings: &Settings, call: &Arc<Call>) -> Result<(), Error> {
-        let present = self.present();
-        if present.connections.has_idle() {
-            return Ok(());
-        }
-        let out = Outgoing { method: Method::GET, path: "", accept: "", fields: Vec::new(), body: None };
-        let request = request(settings, &out)?;
+    pub fn warm_up(&self, call: &Call) -> Result<(), Error> {
         call.begin_attempt();
-        call.set_warming();
-        let _scope = call.enter();
-        // The chain puts the connection aside and ends the run before anything is sent.
-        match present.connections.agent.run(request) {
-            Err(_) if present.connections.has_idle() => Ok(()),
-            Err(error) => Err(failed(error, call)),
-            Ok(_) => Ok(()),
-        }
+        self.present().connections.open_ahead(call)
     }
 
     /// Sends the request and waits for the reply's header fields, from which the key is cut.
     pub fn send(&self, settings: &Settings, call: &Arc<Call>, out: &Outgoing) -> Result<Incoming, Error> {
-        let sending = out.body.map_or(Sending::Nothing, |body| Sending::Pieces(body.pieces()));
+        let pieces = out.body.map(RequestBody::pieces);
+        let sending = pieces.as_deref().map_or(Sending::Nothing, Sending::Pieces);
         let mut incoming = self.run(call, || request(settings, out), sending)?;
         incoming.headers = incoming.headers.map(|fields| without_key(fields, &settings.key));
         Ok(incoming)
@@ -151,52 +136,36 @@ impl Exchange {
     pub fn run(
         &self,
         call: &Arc<Call>,
-        request: impl Fn() -> Result<http::Request<()>, Error>,
+        request: impl Fn() -> Result<Request<()>, Error>,
         mut sending: Sending,
     ) -> Result<Incoming, Error> {
         let present = self.present();
-        let agent = &present.connections.agent;
-        let _scope = call.enter();
         if matches!(sending, Sending::Reader(_)) {
             call.set_fresh_only();
         }
         loop {
             call.begin_attempt();
-            let request = request()?;
-            let outcome = match &mut sending {
-                Sending::Nothing => agent.run(request),
-                Sending::Bytes(bytes) => agent.run(request.map(|()| *bytes)),
-                Sending::Pieces(pieces) => {
-                    let mut pieces = Pieces(*pieces);
-                    agent.run(request.map(|()| SendBody::from_reader(&mut pieces)))
-                }
-                Sending::Reader(reader) => agent.run(request.map(|()| SendBody::from_reader(&mut *reader))),
-            };
-            let error = match outcome {
-                Ok(response) => {
-                    call.set_phase(Phase::Read);
-                    let (parts, body) = response.into_parts();
+            match present.connections.run(call, request()?, &mut sending) {
+                Ok(reply) => {
+                    let (parts, body) = reply.into_parts();
                     let headers = Headers::new(parts.headers);
                     return Ok(Incoming { call: call.clone(), status: parts.status.as_u16(), headers, body });
                 }
-                Err(error) => error,
-            };
-            if call.is_stale() && !call.is_fresh_only() {
-                call.set_fresh_only();
-                continue;
+                Err(_) if call.is_stale() && !call.is_fresh_only() => call.set_fresh_only(),
+                Err(error) => return Err(error),
             }
-            return Err(failed(error, call));
         }
     }
 }
 
 impl Present {
-    fn new(max_idle: usize, trust: Arc<Trust>, proxy: Option<Arc<Proxy>>) -> Present {
-        Present { generation: fork::generation(), connections: Connections::new(max_idle, trust, proxy) }
+    fn new(origin: Origin, max_idle: usize, trust: Arc<Trust>, proxy: Option<Arc<Proxy>>) -> Present {
+        let connections = Connections::new(origin, max_idle, trust, proxy);
+        Present { generation: fork::generation(), connections }
     }
 }
 
-fn request(settings: &Settings, out: &Outgoing) -> Result<http::Request<()>, Error> {
+fn request(settings: &Settings, out: &Outgoing) -> Result<Request<()>, Error> {
     let uri = target(settings, out.path).try_into().map_err(|_| {
         let path = crate::json::quote(out.path);
         Error::argument(format!("The path {path} is not one that a URL can have"))
@@ -214,11 +183,7 @@ fn request(settings: &Settings, out: &Outgoing) -> Result<http::Request<()>, Err
     for name in &settings.left_out {
         fields.remove(name);
     }
-    if let Some(body) = out.body {
-        let length: usize = body.pieces().iter().map(|piece| piece.len()).sum();
-        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    let mut request = http::Request::new(());
+    let mut request = Request::new(());
     *request.method_mut() = out.method.clone();
     *request.uri_mut() = uri;
     *request.headers_mut() = fields;
@@ -233,19 +198,6 @@ fn target(settings: &Settings, path: &str) -> String {
         target.push_str(&settings.query);
     }
     target
-}
-
-/// Pieces read one after the other, each read as full as can be.
-struct Pieces<'a>([&'a [u8]; 3]);
-
-impl Read for Pieces<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        for piece in &mut self.0 {
-            filled += piece.read(&mut into[filled..])?;
-        }
-        Ok(filled)
-    }
 }
 
 /// A server may echo the key in any field: the value is shown without it, and a field that is named
@@ -283,7 +235,6 @@ impl Incoming {
     /// Of a refusal at most [`REFUSAL_BODY`] bytes are kept.
     pub fn into_reply(self, max_body: u64) -> Result<Reply, Error> {
         let call = self.call;
-        let _scope = call.enter();
         let refusal = !(200..300).contains(&self.status);
         let keep = if refusal { REFUSAL_BODY.min(max_body) } else { max_body };
         let coding = Coding::of(&self.headers);
@@ -294,20 +245,25 @@ impl Incoming {
             return Err(with_facts(too_large(max_body), &call)
                 .with_reply(Reply::new(self.status, self.headers, Body::new(Vec::new())), None));
         }
-        let mut bytes = Vec::new();
+        let (mut bytes, mut all) = (Vec::new(), 0);
         if let (Some(length), Coding::Identity) = (announced, &coding) {
-            // One more for the closing NUL, one for the read that sees the end.
-            bytes.reserve_exact(length.min(keep).min(INITIAL_RESERVE) as usize + 2);
+            let reserved = length.min(keep).min(INITIAL_RESERVE) as usize;
+            all = if reserved as u64 == length { reserved } else { 0 };
+            // Room for the closing NUL, and more that is never touched: glibc gives memory back to the system,
+            // and takes every page of it anew for the next call, when what is free exceeds twice the largest
+            // block that it ever had. With this one it keeps what an answer, its text or picture, and a copy
+            // of those take together.
+            bytes.reserve_exact(reserved + reserved / 8 * 5 + 2);
         }
-        let mut wire = Wire { body: self.body.into_reader(), read: 0, failure: None };
+        let mut wire = Wire::new(self.body);
         let outcome = match coding {
-            Coding::Identity => read_up_to(&mut wire, keep, &mut bytes),
-            Coding::Gzip => read_up_to(MultiGzDecoder::new(&mut wire), keep, &mut bytes),
-            Coding::Deflate => read_up_to(ZlibDecoder::new(&mut wire), keep, &mut bytes),
-            Coding::Unknown(ref name) => read_up_to(&mut wire, keep, &mut bytes)
+            Coding::Identity => read_up_to(&mut wire, all, keep, &mut bytes),
+            Coding::Gzip => read_up_to(MultiGzDecoder::new(&mut wire), 0, keep, &mut bytes),
+            Coding::Deflate => read_up_to(ZlibDecoder::new(&mut wire), 0, keep, &mut bytes),
+            Coding::Unknown(ref name) => read_up_to(&mut wire, 0, keep, &mut bytes)
                 .and_then(|_| Err(io::Error::other(format!("its content coding {name} is not known")))),
         };
-        let failure = wire.failure.take().map(|error| failed(error.into(), &call));
+        let failure = wire.failure.take();
         // Of nothing, nothing needs to be undone.
         let outcome = if wire.read == 0 { Ok(Fits::Yes) } else { outcome };
         let reply = Reply::new(self.status, self.headers, Body::new(bytes));
@@ -338,22 +294,21 @@ impl Incoming {
 
     /// Status and header fields as a reply without a body, and the body to be read bit by bit.
     pub fn into_events(self) -> (Reply, Events) {
-        let body = self.body.into_reader();
-        let (reader, coded): (Box<dyn Read + Send>, bool) = match Coding::of(&self.headers) {
-            Coding::Gzip => (Box::new(MultiGzDecoder::new(body)), true),
-            Coding::Deflate => (Box::new(ZlibDecoder::new(body)), true),
-            Coding::Identity | Coding::Unknown(_) => (Box::new(body), false),
+        let wire = Wire::new(self.body);
+        let source = match Coding::of(&self.headers) {
+            Coding::Gzip => Source::Gzip(Box::new(MultiGzDecoder::new(wire))),
+            Coding::Deflate => Source::Deflate(Box::new(ZlibDecoder::new(wire))),
+            Coding::Identity | Coding::Unknown(_) => Source::Plain(wire.body),
         };
         let head = Reply::new(self.status, self.headers, Body::new(Vec::new()));
-        (head, Events { call: self.call, reader, coded })
+        (head, Events { source })
     }
 }
 
 impl Incoming {
     /// Header fields as they came, and the body with its content coding left on.
     pub fn into_raw(self) -> (Headers, Events) {
-        let reader = Box::new(self.body.into_reader());
-        (self.headers, Events { call: self.call, reader, coded: false })
+        (self.headers, Events { source: Source::Plain(self.body) })
     }
 }
 
@@ -361,8 +316,8 @@ impl Incoming {
 pub(crate) fn decoded(headers: &Headers, bytes: Vec<u8>, limit: u64) -> Vec<u8> {
     let mut out = Vec::new();
     let _ = match Coding::of(headers) {
-        Coding::Gzip => read_up_to(MultiGzDecoder::new(&*bytes), limit, &mut out),
-        Coding::Deflate => read_up_to(ZlibDecoder::new(&*bytes), limit, &mut out),
+        Coding::Gzip => read_up_to(MultiGzDecoder::new(&*bytes), 0, limit, &mut out),
+        Coding::Deflate => read_up_to(ZlibDecoder::new(&*bytes), 0, limit, &mut out),
         Coding::Identity | Coding::Unknown(_) => return bytes,
     };
     out
@@ -370,43 +325,35 @@ pub(crate) fn decoded(headers: &Headers, bytes: Vec<u8>, limit: u64) -> Vec<u8> 
 
 /// A body that is read as it comes.
 pub(crate) struct Events {
-    call: Arc<Call>,
-    reader: Box<dyn Read + Send>,
-    /// A decoder stands between the wire and us.
-    coded: bool,
+    source: Source,
+}
+
+/// What stands between the wire and us.
+enum Source {
+    Plain(net::Body),
+    Gzip(Box<MultiGzDecoder<Wire>>),
+    Deflate(Box<ZlibDecoder<Wire>>),
 }
 
 /// How long, and how much, is read behind what mattered of a body so that its connection can be used again.
 pub(crate) const DRAIN: Duration = Duration::from_millis(100);
 const DRAIN_BYTES: usize = 64 * 1024;
 
-/// What a read brought.
-pub(crate) enum Received {
-    Bytes(usize),
-    /// The body has ended in order.
-    End,
-    /// Nothing in that time; the connection is as it was.
-    Nothing,
-}
-
 impl Events {
     /// Reads some bytes, waiting for the first until then at most, or as long as the limits allow.
     pub fn read(&mut self, room: &mut [u8], until: Option<Instant>) -> Result<Received, Error> {
-        self.call.set_patience(until);
-        let _scope = self.call.enter();
-        match self.reader.read(room) {
-            Ok(0) => Ok(Received::End),
-            Ok(bytes) => Ok(Received::Bytes(bytes)),
-            Err(_) if self.call.is_out_of_patience() => Ok(Received::Nothing),
-            Err(error)
-                if self.coded
-                    && matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) =>
-            {
-                let error =
-                    Error::new(Kind::Decode, format!("The stream could not be decompressed: {error}"));
-                Err(with_facts(error, &self.call))
+        match &mut self.source {
+            Source::Plain(body) => body.read(room, until),
+            Source::Gzip(decoder) => {
+                decoder.get_mut().until = until;
+                let outcome = decoder.read(room);
+                decoder.get_mut().judge(outcome)
             }
-            Err(error) => Err(failed(error.into(), &self.call)),
+            Source::Deflate(decoder) => {
+                decoder.get_mut().until = until;
+                let outcome = decoder.read(room);
+                decoder.get_mut().judge(outcome)
+            }
         }
     }
 
@@ -449,25 +396,50 @@ impl Coding {
     }
 }
 
-/// The body as it comes from the wire; remembers a failure of the wire, which a decoder above it
+/// The body as it comes from the wire, below a decoder; remembers why reading ended, which the decoder
 /// would pass on as its own.
-struct Wire<R> {
-    body: R,
+struct Wire {
+    body: net::Body,
     read: u64,
-    failure: Option<io::Error>,
+    /// How long a read waits at most.
+    until: Option<Instant>,
+    failure: Option<Error>,
 }
 
-impl<R: Read> Read for Wire<R> {
+impl Wire {
+    fn new(body: net::Body) -> Wire {
+        Wire { body, read: 0, until: None, failure: None }
+    }
+
+    /// What a read of the decoder above came to.
+    fn judge(&mut self, outcome: io::Result<usize>) -> Result<Received, Error> {
+        match outcome {
+            Ok(0) => Ok(Received::End),
+            Ok(bytes) => Ok(Received::Bytes(bytes)),
+            Err(error) => match self.failure.take() {
+                Some(failure) => Err(failure),
+                None if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+                None => {
+                    let detail = format!("The stream could not be decompressed: {error}");
+                    Err(with_facts(Error::new(Kind::Decode, detail), self.body.call()))
+                }
+            },
+        }
+    }
+}
+
+impl Read for Wire {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self.body.read(into) {
-            Ok(read) => {
+        match self.body.read(into, self.until) {
+            Ok(Received::Bytes(read)) => {
                 self.read += read as u64;
                 Ok(read)
             }
-            Err(error) => {
-                let copy = io::Error::new(error.kind(), error.to_string());
-                self.failure = Some(error);
-                Err(copy)
+            Ok(Received::End) => Ok(0),
+            Ok(Received::Nothing) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(failure) => {
+                self.failure = Some(failure);
+                Err(io::Error::other("the connection failed"))
             }
         }
     }
@@ -481,14 +453,17 @@ enum Fits {
 /// Bytes made ready for one read: they are still in the processor's cache when they are written.
 const STEP: usize = 64 * 1024;
 
-/// Reads to the end, but not more than `limit` bytes into `out`.
-fn read_up_to(mut reader: impl Read, limit: u64, out: &mut Vec<u8>) -> io::Result<Fits> {
+/// Reads to the end, but not more than `limit` bytes into `out`. `announced`: so many are to come; 0 where
+/// that is not known.
+fn read_up_to(mut reader: impl Read, announced: usize, limit: u64, out: &mut Vec<u8>) -> io::Result<Fits> {
     let mut length = out.len();
     loop {
-        if out.capacity() == length {
+        // Behind what was announced only the end is looked for.
+        let step = if announced == 0 { STEP } else { announced.saturating_sub(length).clamp(1, STEP) };
+        if out.capacity() - length < step {
             out.reserve(STEP);
         }
-        out.resize(out.capacity().min(length.saturating_add(STEP)), 0);
+        out.resize(length + step, 0);
         match reader.read(&mut out[length..]) {
             Ok(0) => {
                 out.truncate(length);
@@ -506,30 +481,4 @@ fn read_up_to(mut reader: impl Read, limit: u64, out: &mut Vec<u8>) -> io::Resul
             return Ok(Fits::No);
         }
     }
-}
-
-/// What the engine's failure means: the one that the connection kept, or the engine's own.
-fn failed(error: ureq::Error, call: &Call) -> Error {
-    if let Some(error) = call.take_failure() {
-        return error;
-    }
-    let error = match error {
-        ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Error::new(Kind::Connection, "The connection ended in the middle of the reply")
-        }
-        ureq::Error::Io(error) => Error::new(Kind::Connection, format!("The connection broke: {error}")),
-        ureq::Error::LargeResponseHeader(_, limit) => Error::new(
-            Kind::ReplyTooLarge,
-            format!("The reply's header fields are larger than {limit} bytes"),
-        ),
-        // The engine's own type for this is not within reach; its words are.
-        ureq::Error::Protocol(error) if error.to_string().contains("too many headers") => {
-            Error::new(Kind::ReplyTooLarge, "The reply has more header fields than are taken")
-        }
-        ureq::Error::Protocol(error) => {
-            Error::new(Kind::Protocol, format!("The server's reply is not proper HTTP: {error}"))
-        }
-        other => Error::new(Kind::Protocol, format!("The exchange failed: {other}")),
-    };
-    with_facts(error, call)
 }

@@ -1,7 +1,7 @@
 //! JSON text with lazy views: parsed one level at a time, never re-serialised.
 //!
 //! [`Document`] checks a text once and then answers by member, index or JSON Pointer (RFC 6901);
-//! what was looked at is remembered. `members` gives the first level of a text for `request`.
+//! what was looked at is remembered. [`Value`] goes through a text once, for `request`.
 //! Numbers, escapes and unknown members stay exactly as they were written.
 
 mod scan;
@@ -424,24 +424,65 @@ impl<'a> Value<'a> {
         Ok(Value { whole, place: start..start + text.len(), long: Long::default() })
     }
 
-    /// Without white space around.
+    /// The value itself, to be gone through.
+    pub fn root(&self) -> Place<'_, 'a> {
+        Place { value: self, range: self.place.clone() }
+    }
+}
+
+/// A place in a [`Value`], read anew whenever it is gone through.
+#[derive(Clone)]
+pub(crate) struct Place<'v, 'a> {
+    value: &'v Value<'a>,
+    range: Range<usize>,
+}
+
+impl<'v, 'a> Place<'v, 'a> {
+    /// The JSON text, as written.
     pub fn text(&self) -> &'a str {
-        &self.whole[self.place.clone()]
+        &self.value.whole[self.range.clone()]
     }
 
-    /// Where it ends in what was checked.
-    pub fn end(&self) -> usize {
-        self.place.end
+    /// Where it stands in what was checked, quotes included.
+    pub fn range(&self) -> Range<usize> {
+        self.range.clone()
     }
 
-    /// Looks at an object's members in their order, and where each value stands in what was checked; at
-    /// nothing of anything else.
-    pub fn each_member(&self, mut each: impl FnMut(Cow<'a, str>, &'a str, usize)) {
-        if self.text().starts_with('{') {
-            Walk::new(self.whole, Some(&self.long)).members(self.place.start, |name, value| {
-                each(unescape(&self.whole[name]), &self.whole[value.clone()], value.start);
+    pub fn kind(&self) -> Type {
+        Type::of(self.text())
+    }
+
+    fn walk(&self) -> Walk<'v> {
+        Walk::new(self.value.whole, Some(&self.value.long))
+    }
+
+    fn at(&self, range: Range<usize>) -> Place<'v, 'a> {
+        Place { value: self.value, range }
+    }
+
+    /// The elements of an array; none of anything else.
+    pub fn items(&self) -> Vec<Place<'v, 'a>> {
+        let mut list = Vec::new();
+        if self.kind() == Type::Array {
+            self.walk().items(self.range.start, |value| list.push(self.at(value)));
+        }
+        list
+    }
+
+    /// The members of an object in their order; none of anything else.
+    pub fn members(&self) -> Vec<(Cow<'a, str>, Place<'v, 'a>)> {
+        let mut list = Vec::new();
+        if self.kind() == Type::Object {
+            self.walk().members(self.range.start, |name, value| {
+                list.push((unescape(&self.value.whole[name]), self.at(value)));
             });
         }
+        list
+    }
+
+    /// The member of that name; of repeated ones the last.
+    pub fn get(&self, name: &str) -> Option<Place<'v, 'a>> {
+        self.members().into_iter().rev().find(|(one, _)| one == name).map(|(_, value)| value)
     }
 }
 
@@ -482,19 +523,6 @@ fn byte_offset(text: &str, error: &serde_json::Error) -> usize {
         Some(further) if reason(error).starts_with("control character") => offset + further,
         _ => offset,
     }
-}
-
-/// The members of a well-formed object text in their order, repeated ones included; `None` for
-/// anything else.
-pub(crate) fn members(object: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
-    let mut list = Vec::new();
-    each_member(object, &mut |name, value| list.push((name, value))).then_some(list)
-}
-
-/// The elements of a well-formed array text; `None` for anything else.
-pub(crate) fn items(array: &str) -> Option<Vec<&str>> {
-    let mut list = Vec::new();
-    each_item(array, &mut |value| list.push(value)).then_some(list)
 }
 
 /// Looks at the members of a well-formed object text in their order, without keeping anything;

@@ -30,13 +30,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use ureq::http::{self, HeaderName, HeaderValue, Uri};
+use ureq_proto::http::{self, HeaderName, HeaderValue, Uri};
 
 use crate::call::{Call, Interrupt};
 use crate::cancel::Cancel;
 use crate::config::{Config, Network};
 use crate::error::Error;
-use crate::exchange::{DRAIN, Events, Exchange, Received, Sending, decoded};
+use crate::exchange::{DRAIN, Events, Exchange, decoded};
+use crate::net::{Origin, Received, Sending};
 use crate::refusal;
 use crate::reply;
 use crate::secret::Secret;
@@ -65,9 +66,6 @@ struct Shared {
 /// How one server is reached.
 #[derive(Clone)]
 struct Route {
-    https: bool,
-    host: String,
-    port: u16,
     exchange: Arc<Exchange>,
     /// The proxy's password, which no error shows.
     secrets: Secret,
@@ -161,9 +159,13 @@ impl Transport {
         let cancels = cancel.cloned().into_iter().chain([own.clone()]);
         let call = Call::new(&request.limits, cancels, self.interrupt.as_ref());
         call.check_start()?;
+        let whole;
         let sending = match request.body {
             Body::None => Sending::Nothing,
-            Body::Bytes(bytes) => Sending::Bytes(bytes),
+            Body::Bytes(bytes) => {
+                whole = [bytes];
+                Sending::Pieces(&whole)
+            }
             Body::Reader(reader) => Sending::Reader(reader),
         };
         let incoming = route.exchange.run(&call, || Ok(head.clone()), sending).map_err(hidden)?;
@@ -203,7 +205,8 @@ impl Transport {
     fn route(&self, uri: &Uri) -> Result<Route, Error> {
         let (https, host) = (uri.scheme_str() == Some("https"), uri.host().unwrap_or_default());
         let port = uri.port_u16().unwrap_or(if https { 443 } else { 80 });
-        let leads = |route: &&Route| route.https == https && route.port == port && route.host == host;
+        let origin = Origin { https, host: host.to_owned(), port };
+        let leads = |route: &&Route| *route.exchange.origin() == origin;
         let find = |routes: &Vec<Route>| routes.iter().find(leads).cloned();
         if let Some(route) = find(&self.shared.routes.load()) {
             return Ok(route);
@@ -211,8 +214,9 @@ impl Transport {
         let network = &self.shared.network;
         let proxy = network.proxy_to(https, host, port)?.map(Arc::new);
         let secrets = Secret::of_text("").beside(proxy.iter().flat_map(|proxy| proxy.secrets()));
-        let exchange = Exchange::over(network.max_idle_connections, network.trust.clone(), proxy);
-        let fresh = Route { https, host: host.to_owned(), port, exchange: Arc::new(exchange), secrets };
+        let (max_idle, trust) = (network.max_idle_connections, network.trust.clone());
+        let exchange = Exchange::over(origin.clone(), max_idle, trust, proxy);
+        let fresh = Route { exchange: Arc::new(exchange), secrets };
         self.shared.routes.rcu(|routes| {
             // Another thread may have been faster.
             if find(routes).is_some() {

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use ureq::http::{HeaderMap, HeaderName, HeaderValue};
+use ureq_proto::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::sys::text::text;
 

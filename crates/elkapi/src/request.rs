@@ -4,9 +4,10 @@
 //! wants and the caller left out are added before the closing brace. Pure: no I/O.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::error::Error;
-use crate::json::{self, Type};
+use crate::json::{self, Place, Type};
 
 /// The model that the published contract names as the default.
 pub const DEFAULT_MODEL: &str = "gemini-3.1-pro-preview";
@@ -33,34 +34,45 @@ pub enum Mode {
 /// A request text that was checked and completed: ready to be sent.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RequestBody<'a> {
-    /// What the caller wrote, without the closing brace.
-    head: Cow<'a, [u8]>,
+    /// What the caller wrote.
+    text: Cow<'a, [u8]>,
+    /// What was added to it.
     added: String,
-    /// The closing brace and what follows it.
-    tail: Cow<'a, [u8]>,
-    /// The model that it names, as a JSON string.
-    model: Option<Cow<'a, str>>,
+    pieces: Vec<Piece>,
+    /// Where the model that it names stands, as a JSON string.
+    model: Option<Piece>,
+}
+
+/// A piece of what is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    /// Of the caller's text, which is not copied.
+    Text(Range<usize>),
+    Added(Range<usize>),
 }
 
 impl<'a> RequestBody<'a> {
-    /// The bytes for the wire, in three pieces: the caller's text is not copied.
-    pub fn pieces(&self) -> [&[u8]; 3] {
-        [&self.head, self.added.as_bytes(), &self.tail]
+    /// The bytes for the wire, one piece after the other.
+    pub fn pieces(&self) -> Vec<&[u8]> {
+        self.pieces.iter().map(|piece| self.piece(piece)).collect()
+    }
+
+    fn piece(&self, piece: &Piece) -> &[u8] {
+        match piece {
+            Piece::Text(range) => &self.text[range.clone()],
+            Piece::Added(range) => &self.added.as_bytes()[range.clone()],
+        }
     }
 
     /// The model that it names.
     pub(crate) fn model(&self) -> Option<Cow<'_, str>> {
-        self.model.as_deref().map(json::unescape)
+        let name = std::str::from_utf8(self.piece(self.model.as_ref()?)).ok()?;
+        Some(json::unescape(name))
     }
 
     /// With a copy of the caller's text.
     pub(crate) fn into_owned(self) -> RequestBody<'static> {
-        RequestBody {
-            head: Cow::Owned(self.head.into_owned()),
-            added: self.added,
-            tail: Cow::Owned(self.tail.into_owned()),
-            model: self.model.map(|model| Cow::Owned(model.into_owned())),
-        }
+        RequestBody { text: Cow::Owned(self.text.into_owned()), ..self }
     }
 
     /// Checks the text and adds what is missing.
@@ -70,41 +82,81 @@ impl<'a> RequestBody<'a> {
     /// `invalid_argument`, naming the byte offset or the member: not UTF-8, not JSON, not an
     /// object, neither `messages` nor `contents`, one of the four known members repeated or of the
     /// wrong type, or a `stream` that contradicts the call.
-    pub fn complete(text: &'a [u8], contract: Contract, mode: Mode) -> Result<RequestBody<'a>, Error> {
-        let text = utf8(text)?;
-        let object = object(text)?;
+    pub fn complete(bytes: &'a [u8], contract: Contract, mode: Mode) -> Result<RequestBody<'a>, Error> {
+        let text = utf8(bytes)?;
+        let value = value(text)?;
+        let object = value.root();
         let known = Known::read(&object)?;
         known.check_stream(mode)?;
 
-        let mut added = String::new();
-        let mut model = known.model.map(Cow::Borrowed);
+        // The object has at least one member, so each addition follows a comma.
+        let brace = object.range().end - 1;
+        let mut body = Draft::default();
+        body.pieces.push(Piece::Text(0..brace));
+        let mut model = known.model.as_ref().map(|model| Piece::Text(model.range()));
         if contract == Contract::Elkapi && model.is_none() {
-            let default = json::quote(DEFAULT_MODEL);
-            member(&mut added, "model", &default);
-            model = Some(Cow::Owned(default));
+            body.push(",\"model\":");
+            let start = body.added.len();
+            body.push(&json::quote(DEFAULT_MODEL));
+            model = Some(Piece::Added(start..body.added.len()));
         }
         if known.stream.is_none() {
-            member(&mut added, "stream", if mode == Mode::Stream { "true" } else { "false" });
+            body.push(if mode == Mode::Stream { ",\"stream\":true" } else { ",\"stream\":false" });
         }
         if contract == Contract::Elkapi {
             match (known.messages, known.contents) {
-                (Some(messages), None) => member(&mut added, "contents", &contents_from(messages)),
-                (None, Some(contents)) => member(&mut added, "messages", &messages_from(contents)),
+                (Some(messages), None) => {
+                    body.push(",\"contents\":");
+                    add_contents(&mut body, &messages);
+                }
+                (None, Some(contents)) => {
+                    body.push(",\"messages\":");
+                    add_messages(&mut body, &contents);
+                }
                 _ => {}
             }
         }
-
-        // The object has at least one member, so each addition follows a comma.
-        let (head, tail) = text.as_bytes().split_at(object.end() - 1);
-        Ok(RequestBody { head: Cow::Borrowed(head), added, tail: Cow::Borrowed(tail), model })
+        body.end_addition();
+        body.pieces.push(Piece::Text(brace..text.len()));
+        let Draft { added, pieces, .. } = body;
+        Ok(RequestBody { text: Cow::Borrowed(bytes), added, pieces, model })
     }
 }
 
-fn member(out: &mut String, name: &str, value: &str) {
-    out.push_str(",\"");
-    out.push_str(name);
-    out.push_str("\":");
-    out.push_str(value);
+/// From this length on a text is sent from where it stands, twice where it is added.
+const LONG: usize = 4096;
+
+/// What is to be sent, as it comes together.
+#[derive(Default)]
+struct Draft {
+    added: String,
+    /// Where the present addition begins.
+    start: usize,
+    pieces: Vec<Piece>,
+}
+
+impl Draft {
+    fn push(&mut self, text: &str) {
+        self.added.push_str(text);
+    }
+
+    /// Adds what stands at a place of the caller's text.
+    fn push_text(&mut self, text: &str, range: Range<usize>) {
+        if text.len() < LONG {
+            self.push(text);
+        } else {
+            self.end_addition();
+            self.pieces.push(Piece::Text(range));
+        }
+    }
+
+    fn end_addition(&mut self) {
+        let end = self.added.len();
+        if self.start < end {
+            self.pieces.push(Piece::Added(self.start..end));
+            self.start = end;
+        }
+    }
 }
 
 fn utf8(text: &[u8]) -> Result<&str, Error> {
@@ -120,7 +172,7 @@ fn utf8(text: &[u8]) -> Result<&str, Error> {
     })
 }
 
-fn object(text: &str) -> Result<json::Value<'_>, Error> {
+fn value(text: &str) -> Result<json::Value<'_>, Error> {
     if text.trim_ascii().is_empty() {
         return Err(Error::argument(
             "The request text is empty; give a JSON object such as {\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]}",
@@ -128,7 +180,7 @@ fn object(text: &str) -> Result<json::Value<'_>, Error> {
     }
     let value = json::Value::check(text)
         .map_err(|error| Error::argument(format!("The request text is not JSON: {error}")))?;
-    match Type::of(value.text()) {
+    match value.root().kind() {
         Type::Object => Ok(value),
         other => {
             let name = other.name();
@@ -142,23 +194,19 @@ fn object(text: &str) -> Result<json::Value<'_>, Error> {
 
 /// The four members this client knows; everything else is the gateway's to judge.
 #[derive(Default)]
-struct Known<'a> {
-    model: Option<&'a str>,
-    stream: Option<&'a str>,
-    messages: Option<&'a str>,
-    contents: Option<&'a str>,
+struct Known<'v, 'a> {
+    model: Option<Place<'v, 'a>>,
+    stream: Option<Place<'v, 'a>>,
+    messages: Option<Place<'v, 'a>>,
+    contents: Option<Place<'v, 'a>>,
 }
 
-impl<'a> Known<'a> {
-    fn read(object: &json::Value<'a>) -> Result<Known<'a>, Error> {
+impl<'v, 'a> Known<'v, 'a> {
+    fn read(object: &Place<'v, 'a>) -> Result<Known<'v, 'a>, Error> {
         let mut known = Known::default();
-        let mut outcome = Ok(());
-        object.each_member(|name, value, offset| {
-            if outcome.is_ok() {
-                outcome = known.take(&name, value, offset);
-            }
-        });
-        outcome?;
+        for (name, value) in object.members() {
+            known.take(&name, value)?;
+        }
         if known.messages.is_none() && known.contents.is_none() {
             return Err(Error::argument(
                 "The request has neither \"messages\" nor \"contents\"; add \"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}]",
@@ -168,7 +216,8 @@ impl<'a> Known<'a> {
         Ok(known)
     }
 
-    fn take(&mut self, name: &str, value: &'a str, offset: usize) -> Result<(), Error> {
+    fn take(&mut self, name: &str, value: Place<'v, 'a>) -> Result<(), Error> {
+        let offset = value.range().start;
         let (slot, wanted, example) = match name {
             "model" => (&mut self.model, Type::String, "\"gemini-3.1-pro-preview\""),
             "stream" => (&mut self.stream, Type::Boolean, "false"),
@@ -182,7 +231,7 @@ impl<'a> Known<'a> {
             ))
             .with_param(name));
         }
-        let kind = Type::of(value);
+        let kind = value.kind();
         if kind != wanted {
             return Err(Error::argument(format!(
                 "\"{name}\" in the request (byte {offset}) must be of type {}, such as {example}, but it is of type {}",
@@ -196,7 +245,7 @@ impl<'a> Known<'a> {
     }
 
     fn check_stream(&self, mode: Mode) -> Result<(), Error> {
-        let advice = match (self.stream, mode) {
+        let advice = match (self.stream.as_ref().map(Place::text), mode) {
             (Some("true"), Mode::Unary) => {
                 "\"stream\" is true in a call that returns the whole answer; leave it out, or use the stream call"
             }
@@ -210,92 +259,78 @@ impl<'a> Known<'a> {
 }
 
 /// One object per message that has text; the texts stay as they were written, escapes included.
-fn contents_from(messages: &str) -> String {
-    let mut out = String::from("[");
-    for message in elements(messages) {
-        let Some(members) = json::members(message) else { continue };
-        let texts = last(&members, "content").map(message_texts).unwrap_or_default();
+fn add_contents(body: &mut Draft, messages: &Place<'_, '_>) {
+    let mut before = "[";
+    for message in messages.items() {
+        let texts = message.get("content").map(|content| message_texts(&content)).unwrap_or_default();
         if texts.is_empty() {
             continue;
         }
-        let role = match last(&members, "role").map(json::unescape).as_deref() {
+        let role = match message.get("role").as_ref().map(role).as_deref() {
             Some("assistant") => "model",
             _ => "user",
         };
-        separate(&mut out);
-        out.push_str("{\"role\":\"");
-        out.push_str(role);
-        out.push_str("\",\"parts\":[");
-        for (index, text) in texts.iter().enumerate() {
-            out.push_str(if index > 0 { ",{\"text\":" } else { "{\"text\":" });
-            out.push_str(text);
-            out.push('}');
+        body.push(std::mem::replace(&mut before, ","));
+        body.push("{\"role\":\"");
+        body.push(role);
+        body.push("\",\"parts\":[");
+        let mut before = "{\"text\":";
+        for text in texts {
+            body.push(std::mem::replace(&mut before, ",{\"text\":"));
+            body.push_text(text.text(), text.range());
+            body.push("}");
         }
-        out.push_str("]}");
+        body.push("]}");
     }
-    out.push(']');
-    out
+    // Of no message there is not even the bracket.
+    body.push(if before == "[" { "[]" } else { "]" });
+}
+
+fn role<'a>(role: &Place<'_, 'a>) -> Cow<'a, str> {
+    json::unescape(role.text())
 }
 
 /// The texts of a message's content: the string itself, or the `text` of each part.
-fn message_texts(content: &str) -> Vec<&str> {
-    match Type::of(content) {
-        Type::String => vec![content],
-        Type::Array => elements(content).into_iter().filter_map(part_text).collect(),
-        _ => Vec::new(),
+fn message_texts<'v, 'a>(content: &Place<'v, 'a>) -> Vec<Place<'v, 'a>> {
+    match content.kind() {
+        Type::String => vec![content.clone()],
+        _ => content.items().iter().filter_map(part_text).collect(),
     }
 }
 
-fn part_text(part: &str) -> Option<&str> {
-    let members = json::members(part)?;
-    last(&members, "text").filter(|text| Type::of(text) == Type::String)
+fn part_text<'v, 'a>(part: &Place<'v, 'a>) -> Option<Place<'v, 'a>> {
+    part.get("text").filter(|text| text.kind() == Type::String)
 }
 
 /// Strings become user messages; objects keep their role and join their texts bare.
-fn messages_from(contents: &str) -> String {
-    let mut out = String::from("[");
-    for content in elements(contents) {
-        let (role, texts) = match Type::of(content) {
+fn add_messages(body: &mut Draft, contents: &Place<'_, '_>) {
+    let mut before = "[";
+    for content in contents.items() {
+        let (role, texts) = match content.kind() {
             Type::String => ("user", vec![content]),
-            Type::Object => {
-                let members = json::members(content).unwrap_or_default();
-                let role = match last(&members, "role").map(json::unescape).as_deref() {
+            _ => {
+                let role = match content.get("role").as_ref().map(role).as_deref() {
                     Some("model") => "assistant",
                     _ => "user",
                 };
-                let parts = last(&members, "parts").map(elements).unwrap_or_default();
-                (role, parts.into_iter().filter_map(part_text).collect())
+                let parts = content.get("parts").map(|parts| parts.items()).unwrap_or_default();
+                (role, parts.iter().filter_map(part_text).collect())
             }
-            _ => continue,
         };
         if texts.is_empty() {
             continue;
         }
-        separate(&mut out);
-        out.push_str("{\"role\":\"");
-        out.push_str(role);
-        out.push_str("\",\"content\":\"");
+        body.push(std::mem::replace(&mut before, ","));
+        body.push("{\"role\":\"");
+        body.push(role);
+        body.push("\",\"content\":\"");
         for text in texts {
-            out.push_str(&text[1..text.len() - 1]);
+            let (quoted, range) = (text.text(), text.range());
+            body.push_text(&quoted[1..quoted.len() - 1], range.start + 1..range.end - 1);
         }
-        out.push_str("\"}");
+        body.push("\"}");
     }
-    out.push(']');
-    out
-}
-
-fn elements(array: &str) -> Vec<&str> {
-    json::items(array).unwrap_or_default()
-}
-
-fn last<'a>(members: &[(Cow<'_, str>, &'a str)], name: &str) -> Option<&'a str> {
-    members.iter().rev().find(|(n, _)| n == name).map(|(_, value)| *value)
-}
-
-fn separate(out: &mut String) {
-    if !out.ends_with('[') {
-        out.push(',');
-    }
+    body.push(if before == "[" { "[]" } else { "]" });
 }
 
 #[cfg(test)]
@@ -334,6 +369,35 @@ mod tests {
             ),
             r#"{"model":"m","stream":false,"contents":["Hi",{"role":"model","parts":[{"text":"A\n"},{"text":"B"}]},{"parts":[{"inline_data":{}}]}],"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"A\nB"}]}"#
         );
+    }
+
+    #[test]
+    fn long_texts_are_sent_from_where_they_stand() {
+        let long = r#"Long \"text\". "#.repeat(LONG);
+        let text = format!(
+            r#"{{"messages":[{{"content":"{long}"}},{{"content":[{{"text":"short"}},{{"text":"{long}"}}]}}]}}"#
+        );
+        let body = RequestBody::complete(text.as_bytes(), Contract::Elkapi, Mode::Unary).unwrap();
+        assert!(body.added.len() < 300, "{}", body.added);
+        let contents = format!(
+            r#"[{{"role":"user","parts":[{{"text":"{long}"}}]}},{{"role":"user","parts":[{{"text":"short"}},{{"text":"{long}"}}]}}]"#
+        );
+        let sent = format!(
+            r#"{},"model":"{DEFAULT_MODEL}","stream":false,"contents":{contents}}}"#,
+            &text[..text.len() - 1]
+        );
+        assert!(body.pieces().concat() == sent.as_bytes());
+        assert_eq!(body.model().as_deref(), Some(DEFAULT_MODEL));
+        let text = format!(
+            r#"{{"contents":["{long}",{{"parts":[{{"text":"{long}"}},{{"text":"!"}}]}}],"model":"m"}}"#
+        );
+        let body =
+            RequestBody::complete(text.as_bytes(), Contract::Elkapi, Mode::Stream).unwrap().into_owned();
+        let messages =
+            format!(r#"[{{"role":"user","content":"{long}"}},{{"role":"user","content":"{long}!"}}]"#);
+        let sent = format!(r#"{},"stream":true,"messages":{messages}}}"#, &text[..text.len() - 1]);
+        assert!(body.pieces().concat() == sent.as_bytes());
+        assert_eq!(body.model().as_deref(), Some("m"));
     }
 
     #[test]

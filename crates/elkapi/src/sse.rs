@@ -28,6 +28,8 @@ pub struct Decoder {
     /// Lines that are JSON without a field name.
     bare: Vec<u8>,
     limit: usize,
+    /// Room that is made for the next bytes at least.
+    wanted: usize,
 }
 
 /// The fields of the event under way, as places in the window.
@@ -71,6 +73,8 @@ enum Line {
 /// Bare JSON is an error text; more of it serves nobody.
 const BARE_MOST: usize = 64 * 1024;
 const ROOM: usize = 16 * 1024;
+/// Where events come faster than they are taken, more of them at once.
+const ROOM_MOST: usize = 128 * 1024;
 const KEPT: usize = 1024 * 1024;
 
 impl Decoder {
@@ -90,6 +94,7 @@ impl Decoder {
             lent_whole: false,
             bare: Vec::new(),
             limit,
+            wanted: ROOM,
         }
     }
 
@@ -102,14 +107,15 @@ impl Decoder {
             (self.start, self.end, self.line, self.scanned) = (0, 0, 0, 0);
         } else if self.start == self.end {
             self.shift();
-        } else if self.window.len() - self.end < ROOM / 4 && self.start >= self.window.len() / 2 {
+        } else if self.window.len() - self.end < self.wanted / 4 && self.start >= self.window.len() / 2 {
             // Moving less than half keeps the cost of moving below that of reading.
             self.shift();
         }
-        if self.window.len() - self.end < ROOM / 4 {
+        let is_empty = self.start == self.end;
+        if self.window.len() - self.end < if is_empty { self.wanted } else { self.wanted / 4 } {
             // Doubling a window of many megabytes would hold as much again for nothing.
             let more = if self.window.len() < 4 << 20 { self.window.len() } else { self.window.len() / 8 };
-            let larger = self.window.len() + more.max(ROOM);
+            let larger = self.window.len() + more.max(self.wanted);
             self.window.resize(larger, 0);
         }
         &mut self.window[self.end..]
@@ -139,6 +145,10 @@ impl Decoder {
 
     /// That many bytes were put into the room.
     pub fn filled(&mut self, amount: usize) {
+        // Bytes without their framing never fill the room.
+        if amount >= ROOM / 2 {
+            self.wanted = (2 * amount).clamp(self.wanted, ROOM_MOST);
+        }
         self.end = (self.end + amount).min(self.window.len());
     }
 

@@ -4,6 +4,7 @@
 //! Whatever ends a handshake is of kind `proxy`, unless the caller stopped it or a limit passed.
 //! Nothing of the request has left by then, so nothing is billed.
 
+use std::io::IoSlice;
 use std::net::IpAddr;
 
 use super::socket::Socket;
@@ -88,7 +89,7 @@ impl Talk<'_> {
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.socket.send(bytes, self.call, false).map_err(|stop| self.stopped(stop))
+        self.socket.send(&mut [IoSlice::new(bytes)], self.call, false).map_err(|stop| self.stopped(stop))
     }
 
     /// Receives some bytes; 0 at the end of the connection.

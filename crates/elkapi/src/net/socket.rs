@@ -2,13 +2,13 @@
 //!
 //! Plain TCP and TLS stand on it. It knows whether it may be used again.
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 
 use super::wait::{Stop, wait_for_one, with_facts};
 use crate::call::Call;
@@ -28,8 +28,6 @@ pub(crate) struct Socket {
     drained: bool,
     /// When the last byte was sent or received in the present exchange.
     last_progress: Option<Instant>,
-    /// It was used since it was last asked whether it is idle.
-    used: bool,
     /// Not to be used again: something failed, or it ended.
     broken: bool,
     /// The peer stopped reading but has replied: output is dropped, the reply is read.
@@ -56,45 +54,58 @@ impl Socket {
             written_before: 0,
             drained: true,
             last_progress: None,
-            used: false,
             broken: false,
             output_dropped: false,
         }
     }
 
-    /// The call that this thread works on; notes the beginning of an exchange.
-    ///
-    /// # Errors
-    ///
-    /// In a forked child, where the connection is the parent's.
-    pub fn begin(&mut self) -> Result<Arc<Call>, ureq::Error> {
-        let call = Call::current().ok_or_else(token)?;
-        if self.generation != fork::generation() {
-            self.broken = true;
-            call.fail(Error::new(Kind::Forked, "The connection was opened before a fork"));
-            return Err(token());
+    /// An exchange begins.
+    pub fn begin(&mut self) {
+        self.written_before = self.written;
+        self.last_progress = None;
+    }
+
+    /// A forked child leaves its parent's connections alone.
+    fn check_owner(&mut self, call: &Call) -> Result<(), Stop> {
+        if self.generation == fork::generation() {
+            return Ok(());
         }
-        if !self.used {
-            self.used = true;
-            self.written_before = self.written;
-            self.last_progress = None;
-        }
-        Ok(call)
+        self.broken = true;
+        let error = Error::new(Kind::Forked, "The connection was opened before a fork");
+        Err(Stop::Said(Box::new(with_facts(error, call))))
     }
 
     /// Sends all of it. `replies_tell`: what can be read meanwhile is HTTP, so that a server which
     /// refuses a large request and reads no further is heard.
-    pub fn send(&mut self, bytes: &[u8], call: &Call, replies_tell: bool) -> Result<(), Stop> {
-        let mut at = 0;
+    pub fn send(
+        &mut self,
+        mut pieces: &mut [IoSlice<'_>],
+        call: &Call,
+        replies_tell: bool,
+    ) -> Result<(), Stop> {
+        self.check_owner(call)?;
         let mut stall = None;
         let mut watched = if replies_tell { PollFlags::OUT | PollFlags::IN } else { PollFlags::OUT };
-        while at < bytes.len() && !self.output_dropped {
-            match send(&self.fd, &bytes[at..], SendFlags::NOSIGNAL) {
+        // Passes over empty pieces.
+        IoSlice::advance_slices(&mut pieces, 0);
+        while !pieces.is_empty() && !self.output_dropped {
+            let taken = match &*pieces {
+                [piece] => send(&self.fd, piece, SendFlags::NOSIGNAL),
+                // More than a kernel takes at once (IOV_MAX) would be refused.
+                _ => sendmsg(
+                    &self.fd,
+                    &pieces[..pieces.len().min(64)],
+                    &mut SendAncillaryBuffer::default(),
+                    SendFlags::NOSIGNAL,
+                ),
+            };
+            match taken {
                 Ok(taken) => {
-                    at += taken;
+                    IoSlice::advance_slices(&mut pieces, taken);
                     self.written += taken as u64;
                     call.count_sent(taken);
                     stall = None;
+                    self.last_progress = Some(Instant::now());
                 }
                 Err(Errno::AGAIN) => {
                     let since = *stall.get_or_insert_with(Instant::now);
@@ -116,9 +127,6 @@ impl Socket {
                 Err(error) => return Err(error.into()),
             }
         }
-        if at > 0 {
-            self.last_progress = Some(Instant::now());
-        }
         Ok(())
     }
 
@@ -136,15 +144,14 @@ impl Socket {
     pub fn receive(&mut self, room: &mut [u8], call: &Call) -> Result<usize, Stop> {
         let received = self.receive_records(room, call)?;
         call.count_received(received);
-        if received == 0 {
-            self.ended(call);
-        }
+        self.broken |= received == 0;
         Ok(received)
     }
 
     /// The same for TLS, which alone knows which bytes are a reply's and what an end means: session
     /// tickets must not pass for the beginning of a reply.
     pub fn receive_records(&mut self, room: &mut [u8], call: &Call) -> Result<usize, Stop> {
+        self.check_owner(call)?;
         loop {
             if self.drained {
                 let limit = if call.is_connecting() {
@@ -182,12 +189,10 @@ impl Socket {
         recv(&self.fd, room, RecvFlags::DONTWAIT).map_or(0, |(_, received)| received)
     }
 
-    /// The peer ended the connection in order. Tells a stale connection from a lost request.
-    pub fn ended(&mut self, call: &Call) {
+    /// The peer ended the connection where a reply's head was due. Tells a stale connection from a lost
+    /// request.
+    pub fn ended(&mut self, call: &Call) -> Error {
         self.broken = true;
-        if call.phase() != Phase::Wait {
-            return;
-        }
         if call.received() == 0 && call.is_reused() {
             // The opening handshake counts as one byte.
             let acknowledged = socket::acknowledged(self.fd.as_fd());
@@ -197,14 +202,7 @@ impl Socket {
         }
         let when = if call.received() == 0 { "before a reply" } else { "in the middle of a reply" };
         let detail = format!("The server closed the connection {when}");
-        call.fail(with_facts(Error::new(Kind::Connection, detail), call));
-    }
-
-    /// Whether the connection was used since this was last asked. The engine asks whether a
-    /// connection is open when it returns it to the pool and when it takes it out; only the second
-    /// time the kernel needs to be asked.
-    pub fn was_used(&mut self) -> bool {
-        std::mem::replace(&mut self.used, false)
+        with_facts(Error::new(Kind::Connection, detail), call)
     }
 
     /// Whether it may be used again, as far as is known without asking the kernel.
@@ -263,10 +261,4 @@ fn ends(since: Instant, limit: Option<Duration>, which: Limit) -> Option<(Instan
 /// The limit for making a connection; it begins when the dialling does.
 pub(crate) fn connect_limit(call: &Call) -> Option<(Instant, Limit)> {
     ends(call.dialling_since(), call.limits.connect, Limit::Connect)
-}
-
-/// What the engine carries upwards instead of the failure itself, which the call keeps. Not a kind
-/// that it, or rustls, would take for an interruption, a time-out or an end of the stream.
-pub(crate) fn token() -> ureq::Error {
-    ureq::Error::Io(std::io::Error::other("elkapi: the failure stands in the call"))
 }

@@ -1,17 +1,13 @@
 //! TLS over one of our sockets: handshake, records, and what an idle connection may still receive.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::ops::Range;
-use std::sync::Arc;
 
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, Either, NextTimeout, Transport};
 
-use super::buffers::Corked;
-use super::socket::{Idle, Socket, token};
-use super::transport::{Tcp, give_up};
+use super::socket::{Idle, Socket};
 use super::wait::{Stop, with_facts};
 use crate::call::Call;
 use crate::error::{Error, Kind, Phase};
@@ -22,59 +18,10 @@ const RECORDS: usize = 64 * 1024;
 /// Room for a whole record, which is also what one read brings at most.
 const INCOMING: usize = 18 * 1024;
 
-/// Wraps a new socket into TLS where the address asks for it.
-pub(crate) struct TlsConnector {
-    trust: Arc<Trust>,
-}
-
-impl TlsConnector {
-    pub fn new(trust: Arc<Trust>) -> TlsConnector {
-        TlsConnector { trust }
-    }
-}
-
-impl fmt::Debug for TlsConnector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TlsConnector")
-    }
-}
-
-impl Connector<Either<Box<dyn Transport>, Tcp>> for TlsConnector {
-    type Out = Either<Either<Box<dyn Transport>, Tcp>, Tls>;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails,
-        chained: Option<Either<Box<dyn Transport>, Tcp>>,
-    ) -> Result<Option<Self::Out>, ureq::Error> {
-        let tcp = match chained {
-            None => return Ok(None),
-            Some(Either::B(tcp)) if details.needs_tls() => tcp,
-            Some(ready) => return Ok(Some(Either::A(ready))),
-        };
-        let call = Call::current().ok_or_else(token)?;
-        call.set_phase(Phase::Tls);
-        let fail = |error: Error| {
-            call.fail(with_facts(error, &call));
-            token()
-        };
-        let config = self.trust.client_config().map_err(fail)?;
-        let host = details.uri.host().unwrap_or_default();
-        let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']').to_owned())
-            .map_err(|_| fail(Error::new(Kind::Tls, format!("No certificate can carry the name {host}"))))?;
-        let connection = ClientConnection::new(config, name)
-            .map_err(|error| fail(Error::new(Kind::Tls, format!("TLS cannot begin: {error}"))))?;
-        let mut tls = Tls::new(tcp.into_socket(), connection, host);
-        tls.shake_hands(&call)?;
-        Ok(Some(Either::B(tls)))
-    }
-}
-
 /// A TLS connection with its buffers.
 pub(crate) struct Tls {
     socket: Socket,
     connection: ClientConnection,
-    buffers: Corked,
     /// Encrypted bytes on their way out.
     records: Vec<u8>,
     /// Encrypted bytes on their way in.
@@ -94,42 +41,52 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    fn new(socket: Socket, mut connection: ClientConnection, host: &str) -> Tls {
+    /// TLS over a new socket to that host, hands shaken.
+    pub fn over(socket: Socket, trust: &Trust, host: &str, call: &Call) -> Result<Tls, Stop> {
+        call.set_phase(Phase::Tls);
+        let facts = |error: Error| Stop::from(with_facts(error, call));
+        let config = trust.client_config().map_err(facts)?;
+        let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']').to_owned())
+            .map_err(|_| facts(Error::new(Kind::Tls, format!("No certificate can carry the name {host}"))))?;
+        let mut connection = ClientConnection::new(config, name)
+            .map_err(|error| facts(Error::new(Kind::Tls, format!("TLS cannot begin: {error}"))))?;
         // What waits is bounded by `RECORDS`; a limit here would only make writes short.
         connection.set_buffer_limit(None);
-        Tls {
+        let mut tls = Tls {
             socket,
             connection,
-            buffers: Corked::default(),
             records: Vec::new(),
             incoming: Vec::new(),
             unread: 0..0,
             accepted: false,
             host: host.to_owned(),
-        }
+        };
+        tls.shake_hands(call)?;
+        Ok(tls)
     }
 
-    fn shake_hands(&mut self, call: &Call) -> Result<(), ureq::Error> {
+    fn shake_hands(&mut self, call: &Call) -> Result<(), Stop> {
         while self.connection.is_handshaking() {
             self.send_records(call)?;
             if self.connection.is_handshaking() && !self.receive_records(call)? {
                 let detail = format!("{} closed the connection during the TLS handshake", self.host);
-                return Err(self.failed(call, Error::new(Kind::Connection, detail)));
+                return Err(with_facts(Error::new(Kind::Connection, detail), call).into());
             }
         }
         // The closing message of the handshake leaves with the request, unless none follows now.
         if call.is_warming() { self.send_records(call) } else { Ok(()) }
     }
 
-    /// Encrypts what is pending, and sends it when much of it waits.
-    fn encrypt(&mut self, call: &Call) -> Result<(), ureq::Error> {
-        let written = self.connection.writer().write_all(self.buffers.pending());
-        self.buffers.sent();
-        if let Err(error) = written {
-            return Err(give_up(&mut self.socket, call, Stop::Failed(error)));
+    /// Encrypts and sends all of it.
+    pub fn send(&mut self, pieces: &[IoSlice<'_>], call: &Call) -> Result<(), Stop> {
+        for piece in pieces.iter().flat_map(|piece| piece.chunks(RECORDS)) {
+            self.connection.writer().write_all(piece)?;
+            self.collect_records();
+            if self.records.len() >= RECORDS {
+                self.send_records(call)?;
+            }
         }
-        self.collect_records();
-        if self.records.len() >= RECORDS { self.send_records(call) } else { Ok(()) }
+        self.send_records(call)
     }
 
     fn collect_records(&mut self) {
@@ -141,50 +98,44 @@ impl Tls {
         }
     }
 
-    fn send_records(&mut self, call: &Call) -> Result<(), ureq::Error> {
+    fn send_records(&mut self, call: &Call) -> Result<(), Stop> {
         self.collect_records();
-        let sent = self.socket.send(&self.records, call, false);
+        let sent = self.socket.send(&mut [IoSlice::new(&self.records)], call, false);
         self.records.clear();
-        sent.map_err(|stop| self.stopped(call, stop))
+        sent.map_err(|stop| self.named(call, stop))
     }
 
     /// While shaking hands the failure also names the host: nothing else of it is known yet.
-    fn stopped(&mut self, call: &Call, stop: Stop) -> ureq::Error {
-        let stop = match stop {
+    fn named(&self, call: &Call, stop: Stop) -> Stop {
+        match stop {
             Stop::Failed(error) if call.phase() == Phase::Tls => {
                 Stop::Failed(io::Error::new(error.kind(), format!("{error} ({})", self.host)))
             }
             other => other,
-        };
-        give_up(&mut self.socket, call, stop)
+        }
     }
 
     /// Decrypts some of what came, waiting for more where nothing is left; `false` at the end of the
     /// connection. No more than that, so that what was decrypted can be taken out before the next.
-    fn receive_records(&mut self, call: &Call) -> Result<bool, ureq::Error> {
+    fn receive_records(&mut self, call: &Call) -> Result<bool, Stop> {
         if self.unread.is_empty() {
             self.incoming.resize(INCOMING, 0);
-            match self.socket.receive_records(&mut self.incoming, call) {
-                Ok(received) => self.unread = 0..received,
-                Err(stop) => return Err(self.stopped(call, stop)),
-            }
+            let received = self.socket.receive_records(&mut self.incoming, call);
+            self.unread = 0..received.map_err(|stop| self.named(call, stop))?;
         }
         // An end of the connection is told by reading nothing.
-        let taken = match self.connection.read_tls(&mut &self.incoming[self.unread.clone()]) {
-            Ok(taken) => taken,
-            Err(error) => return Err(give_up(&mut self.socket, call, Stop::Failed(error))),
-        };
+        let taken = self.connection.read_tls(&mut &self.incoming[self.unread.clone()])?;
         self.unread.start += taken;
         if let Err(error) = self.connection.process_new_packets() {
             // The peer is told why, if it still listens. Whether it does changes nothing for us.
             self.collect_records();
-            let _ = self.socket.send(&self.records, call, false);
+            let _ = self.socket.send(&mut [IoSlice::new(&self.records)], call, false);
             return Err(self.refused(call, &error));
         }
         Ok(taken > 0)
     }
 
-    fn refused(&mut self, call: &Call, error: &rustls::Error) -> ureq::Error {
+    fn refused(&self, call: &Call, error: &rustls::Error) -> Stop {
         let error = if call.phase() == Phase::Tls || !self.accepted && is_refusal(error) {
             call.set_phase(Phase::Tls);
             Error::new(Kind::Tls, reason(error, &self.host))
@@ -192,13 +143,59 @@ impl Tls {
             let detail = format!("The TLS connection to {} broke: {error}", self.host);
             Error::new(Kind::Connection, detail)
         };
-        self.failed(call, error)
+        with_facts(error, call).into()
     }
 
-    fn failed(&mut self, call: &Call, error: Error) -> ureq::Error {
-        self.socket.spoil();
-        call.fail(with_facts(error, call));
-        token()
+    /// Receives some bytes of a reply, waiting for the first; 0 at the end of the connection.
+    pub fn receive(&mut self, room: &mut [u8], call: &Call) -> Result<usize, Stop> {
+        loop {
+            match self.connection.reader().read(room) {
+                Ok(0) => {
+                    self.socket.spoil();
+                    return Ok(0);
+                }
+                Ok(received) => {
+                    self.accepted = true;
+                    call.count_received(received);
+                    return Ok(received);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.receive_records(call)?;
+                }
+                // The connection ended without TLS saying so: anybody can do that, so a reply that
+                // only an end would complete is not complete.
+                Err(_) if call.phase() == Phase::Read => {
+                    let detail = "The connection ended in the middle of the reply, without TLS saying so";
+                    return Err(with_facts(Error::new(Kind::Connection, detail), call).into());
+                }
+                Err(_) => {
+                    self.socket.spoil();
+                    return Ok(0);
+                }
+            }
+        }
+    }
+
+    pub fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+
+    /// Whether nothing is left of the exchange that came to its end.
+    pub fn is_at_rest(&mut self) -> bool {
+        self.records.is_empty() && self.is_quiet()
+    }
+
+    /// Whether nothing but session tickets came while it lay idle.
+    pub fn is_silent(&mut self) -> bool {
+        match self.socket.idle() {
+            Idle::Silent => true,
+            Idle::Unread => {
+                self.incoming.resize(INCOMING, 0);
+                self.unread = 0..self.socket.receive_idle(&mut self.incoming);
+                self.is_quiet() && self.socket.idle() == Idle::Silent
+            }
+            Idle::Over => false,
+        }
     }
 
     /// Takes in what came behind the reply or while the connection lay idle: session tickets are no
@@ -217,76 +214,5 @@ impl Tls {
                 _ => return false,
             }
         }
-    }
-}
-
-impl Transport for Tls {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        &mut self.buffers
-    }
-
-    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
-        let call = self.socket.begin()?;
-        if self.buffers.wrote(amount) { Ok(()) } else { self.encrypt(&call) }
-    }
-
-    fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
-        let call = self.socket.begin()?;
-        self.encrypt(&call)?;
-        self.send_records(&call)?;
-        self.buffers.end_of_output();
-        self.socket.request_left(&call);
-        loop {
-            match self.connection.reader().read(self.buffers.room()) {
-                Ok(0) => {
-                    self.socket.ended(&call);
-                    return Ok(false);
-                }
-                Ok(received) => {
-                    self.accepted = true;
-                    call.count_received(received);
-                    self.buffers.received(received);
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.receive_records(&call)?;
-                }
-                // The connection ended without TLS saying so: anybody can do that, so a reply that
-                // only an end would complete is not complete.
-                Err(_) if call.phase() == Phase::Read => {
-                    let detail = "The connection ended in the middle of the reply, without TLS saying so";
-                    return Err(self.failed(&call, Error::new(Kind::Connection, detail)));
-                }
-                Err(_) => {
-                    self.socket.ended(&call);
-                    return Ok(false);
-                }
-            }
-        }
-    }
-
-    fn is_open(&mut self) -> bool {
-        if !self.socket.is_sound() || !self.buffers.pending().is_empty() || !self.records.is_empty() {
-            return false;
-        }
-        if self.socket.was_used() {
-            return self.is_quiet();
-        }
-        if Call::current().is_some_and(|call| call.is_fresh_only()) {
-            return false;
-        }
-        match self.socket.idle() {
-            Idle::Silent => true,
-            Idle::Unread => {
-                self.incoming.resize(INCOMING, 0);
-                self.unread = 0..self.socket.receive_idle(&mut self.incoming);
-                self.is_quiet() && self.socket.idle() == Idle::Silent
-            }
-            Idle::Over => false,
-        }
-    }
-
-    fn is_tls(&self) -> bool {
-        true
     }
 }

@@ -21,6 +21,14 @@ pub(crate) enum Stop {
     Impatient,
     /// The system refused.
     Failed(io::Error),
+    /// Something else, said whole.
+    Said(Box<Error>),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Said(Box::new(error))
+    }
 }
 
 impl From<Errno> for Stop {
@@ -155,6 +163,7 @@ pub(crate) fn stopped(call: &Call, stop: Stop) -> Error {
         .with_limit(limit),
         Stop::Impatient => Error::new(Kind::Internal, "A wait without a limit ended before its time"),
         Stop::Failed(error) => Error::new(Kind::Connection, broken(phase, &error)),
+        Stop::Said(error) => return *error,
     };
     with_facts(error, call)
 }
