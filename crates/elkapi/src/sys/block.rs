@@ -1,4 +1,4 @@
-//! Sixty-four bytes of a string looked at together: which of them are quotes, backslashes or control
+//! Many bytes of a JSON string looked at together: which of them are quotes, backslashes or control
 //! characters, and which may follow a backslash.
 
 /// Bytes of a block.
@@ -34,6 +34,26 @@ pub(crate) fn look(bytes: &[u8], blocks: &mut [Block]) -> usize {
     count
 }
 
+/// Bytes that are passed over in one go.
+pub(crate) const WINDOW: usize = 1024;
+
+/// Whether the string goes on through all of the bytes at `at` and is in order there: then whether it has
+/// a backslash. A backslash always begins an escape of two characters here, also the one before `at`; where
+/// one is escaped itself, or begins an escape with digits, the answer is `None` as well.
+///
+/// `None` too where the processor cannot tell faster than block by block.
+pub(crate) fn goes_on(bytes: &[u8], at: usize) -> Option<bool> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        let (window, before) = (bytes.get(at..at + WINDOW)?, bytes.get(at.checked_sub(1)?..)?);
+        let ((window, _), (before, _)) = (window.as_chunks(), before.as_chunks());
+        // SAFETY: the processor has AVX2, as was just asked.
+        return unsafe { avx2::goes_on(window, &before[..window.len()]) };
+    }
+    let _ = (bytes, at);
+    None
+}
+
 /// A block of which less than all is there, as if zeros followed, which no string has.
 pub(crate) fn last(bytes: &[u8]) -> Block {
     let mut whole = [0; LENGTH];
@@ -47,9 +67,9 @@ pub(crate) fn last(bytes: &[u8]) -> Block {
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        __m256i, _mm256_and_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
-        _mm256_set1_epi8, _mm256_setr_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16,
-        _mm256_srli_epi16,
+        __m256i, _mm256_and_si256, _mm256_andnot_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256,
+        _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_setr_epi8, _mm256_setzero_si256,
+        _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srli_epi16, _mm256_testz_si256,
     };
 
     use super::{Block, LENGTH};
@@ -62,8 +82,9 @@ mod avx2 {
     const B_F_N: i8 = 1 << 4;
     const R_T: i8 = 1 << 5;
 
+    /// The kinds of each byte.
     #[target_feature(enable = "avx2")]
-    pub(crate) fn look(bytes: &[[u8; LENGTH]], blocks: &mut [Block]) {
+    fn kinds(bytes: __m256i) -> __m256i {
         const C: i8 = CONTROL;
         #[rustfmt::skip]
         let by_low = _mm256_setr_epi8(
@@ -76,16 +97,39 @@ mod avx2 {
             C, C, QUOTE | SLASH, 0, 0, BACKSLASH, B_F_N, R_T, 0, 0, 0, 0, 0, 0, 0, 0,
         );
         let half = _mm256_set1_epi8(0x0f);
+        let low = _mm256_shuffle_epi8(by_low, _mm256_and_si256(bytes, half));
+        let high = _mm256_shuffle_epi8(by_high, _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), half));
+        _mm256_and_si256(low, high)
+    }
+
+    /// `before`: the same bytes, each one place later.
+    #[target_feature(enable = "avx2")]
+    pub(crate) fn goes_on(window: &[[u8; 32]], before: &[[u8; 32]]) -> Option<bool> {
+        let backslash = _mm256_set1_epi8(b'\\' as i8);
+        let never_alone = _mm256_set1_epi8(QUOTE | CONTROL);
+        let escapes = _mm256_set1_epi8(QUOTE | SLASH | B_F_N | R_T);
+        let (mut amiss, mut escaped) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+        for (bytes, before) in window.iter().zip(before) {
+            let kinds = kinds(vector(bytes));
+            let behind = _mm256_cmpeq_epi8(vector(before), backslash);
+            escaped = _mm256_or_si256(escaped, behind);
+            let no_escape = _mm256_cmpeq_epi8(_mm256_and_si256(kinds, escapes), _mm256_setzero_si256());
+            amiss = _mm256_or_si256(amiss, _mm256_and_si256(behind, no_escape));
+            amiss = _mm256_or_si256(amiss, _mm256_andnot_si256(behind, _mm256_and_si256(kinds, never_alone)));
+        }
+        let ends_in_one = window.last().is_some_and(|bytes| bytes[31] == b'\\');
+        let is_clean = _mm256_testz_si256(amiss, amiss) == 1;
+        is_clean.then(|| ends_in_one || _mm256_testz_si256(escaped, escaped) == 0)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(crate) fn look(bytes: &[[u8; LENGTH]], blocks: &mut [Block]) {
         let any_escape = _mm256_set1_epi8(QUOTE | BACKSLASH | SLASH | B_F_N | R_T);
         for (bytes, block) in bytes.iter().zip(blocks) {
             let (halves, _) = bytes.as_chunks::<32>();
             let mut found = Block::default();
             for (place, bytes) in halves.iter().enumerate() {
-                let bytes = vector(bytes);
-                let low = _mm256_shuffle_epi8(by_low, _mm256_and_si256(bytes, half));
-                let high =
-                    _mm256_shuffle_epi8(by_high, _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), half));
-                let kinds = _mm256_and_si256(low, high);
+                let kinds = kinds(vector(bytes));
                 let at = 32 * place;
                 // The kind's bit moves to where the mask is taken from.
                 found.quotes |= bits(_mm256_slli_epi16::<7>(kinds)) << at;
@@ -161,5 +205,31 @@ mod tests {
                 assert_eq!(last(&bytes[..place]).quotes, expected.quotes & ((1 << place) - 1));
             }
         }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn a_string_goes_on_where_every_backslash_begins_a_short_escape() {
+        if !std::arch::is_x86_feature_detected!("avx2") {
+            return;
+        }
+        for byte in 0..=u8::MAX {
+            for place in [1, 2, 31, 32, 33, 500, WINDOW - 1, WINDOW] {
+                let mut bytes = vec![b'x'; WINDOW + 9];
+                bytes[place] = byte;
+                let expected = match byte {
+                    0..0x20 | b'"' => None,
+                    // Behind it stands an x, or nothing that is looked at.
+                    b'\\' if place < WINDOW => None,
+                    other => Some(other == b'\\'),
+                };
+                assert_eq!(goes_on(&bytes, 1), expected, "{byte} at {place}");
+                bytes[place - 1] = b'\\';
+                let expected = b"\"/bfnrt".contains(&byte).then_some(true);
+                assert_eq!(goes_on(&bytes, 1), expected, "backslash and {byte} at {place}");
+            }
+        }
+        assert_eq!(goes_on(&[b'x'; WINDOW], 1), None, "there are too few");
+        assert_eq!(goes_on(&[b'x'; WINDOW], 0), None, "nothing stands before");
     }
 }
