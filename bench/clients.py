@@ -101,6 +101,10 @@ class Line:
     read: int
 
 
+#: How often a peer is started until it does what it should.
+PEER_STARTS = 3
+
+
 def environment() -> dict[str, str]:
     """Without what sends some through a proxy, or changes whom they trust; Python keeps its bytecode."""
     foreign = ("_PROXY", "CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR", "ELKAPI_BASE_URL", "ELKAPI_API_KEY")
@@ -114,14 +118,18 @@ def environment() -> dict[str, str]:
 def run(name: str, scenario: str, read: str, base_url: str, calls: int, *more: object, **env: str) -> Line:
     client = CLIENTS[name]
     before = [BUILD / "start"] if scenario == "first" else []
-    done = subprocess.run(
-        pinned(1, *before, *client.command(), scenario, read, base_url, calls, *more),
-        env={**environment(), "PYTHONPATH": client.path, **env},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    words = done.stdout.split()
-    if done.returncode != 0 or len(words) != 5:
-        sys.exit(f"{name}, {scenario} {read}: status {done.returncode}, printed {done.stdout!r}")
-    median, p99, cpu, peak = map(float, words[:4])
-    return Line(median, p99, cpu, peak / 1024, int(words[4]))
+    # Some peers fail now and then where many threads share a client: they are started again, ours are not.
+    for _ in range(1 if name == "limit" or "elkapi" in name else PEER_STARTS):
+        done = subprocess.run(
+            pinned(1, *before, *client.command(), scenario, read, base_url, calls, *more),
+            env={**environment(), "PYTHONPATH": client.path, **env},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        words = done.stdout.split()
+        if done.returncode == 0 and len(words) == 5:
+            median, p99, cpu, peak = map(float, words[:4])
+            return Line(median, p99, cpu, peak / 1024, int(words[4]))
+        failed = f"{name}, {scenario} {read}: status {done.returncode}, printed {done.stdout!r}"
+        print(failed, file=sys.stderr)
+    sys.exit(failed)

@@ -1,10 +1,12 @@
 """httpx: one client for all calls."""
 
 import httpx
-from common import KEY, READ, REQUEST, SCENARIO, URL, answer, at_once_async, event_line, run, stopped
+from common import AT_ONCE, KEY, READ, REQUEST, SCENARIO, URL, answer, at_once_async, event_line, run, stopped
 
 FIELDS = {"Authorization": f"Bearer {KEY}"}
-client = httpx.Client(headers=FIELDS)
+# By default 20 are kept, and where threads close the others under one another, calls fail now and then.
+LIMITS = httpx.Limits(max_keepalive_connections=AT_ONCE)
+client = httpx.Client(headers=FIELDS, limits=LIMITS)
 
 
 def whole() -> int:
@@ -22,7 +24,7 @@ def streamed() -> int:
 
 
 async def asynchronous() -> None:
-    async with httpx.AsyncClient(headers=FIELDS) as own:
+    async with httpx.AsyncClient(headers=FIELDS, limits=LIMITS) as own:
 
         async def call() -> int:
             return answer((await own.post(URL, json=REQUEST)).raise_for_status().json())

@@ -78,9 +78,7 @@ impl Chunked {
             if self.is_over() {
                 break;
             }
-            if let State::Return = self.state
-                && let Some((length, size)) = between_chunks(&bytes[at..])
-            {
+            if let Some((length, size)) = self.next_size(&bytes[at..]) {
                 self.state = State::Data(size);
                 at += length;
                 continue;
@@ -89,6 +87,28 @@ impl Chunked {
             at += 1;
         }
         Ok(Undone { data, surplus: bytes.len() - at })
+    }
+
+    /// What leads to the next chunk's data, where all of it is here and as it is mostly: its length, and that
+    /// of the data. It is none of the last chunk's.
+    fn next_size(&self, bytes: &[u8]) -> Option<(usize, u64)> {
+        let (before, rest) = match self.state {
+            State::FirstDigit => (0, bytes),
+            State::Return => (2, bytes.strip_prefix(b"\r\n")?),
+            _ => return None,
+        };
+        let mut size = 0;
+        for (count, byte) in rest.iter().enumerate().take(8) {
+            match byte {
+                b'0'..=b'9' => size = size << 4 | u64::from(byte - b'0'),
+                b'a'..=b'f' => size = size << 4 | u64::from(byte - b'a' + 10),
+                b'\r' if size > 0 && rest.get(count + 1) == Some(&b'\n') => {
+                    return Some((before + count + 2, size));
+                }
+                _ => return None,
+            }
+        }
+        None
     }
 
     /// One byte that is no data.
@@ -137,22 +157,6 @@ impl Chunked {
         self.line = 0;
         state
     }
-}
-
-/// The line ends and the size between the data of two chunks, where they are as most are and all here:
-/// their length, and the next chunk's size. It is none of the last chunk's.
-fn between_chunks(bytes: &[u8]) -> Option<(usize, u64)> {
-    let rest = bytes.strip_prefix(b"\r\n")?;
-    let mut size = 0;
-    for (count, byte) in rest.iter().enumerate().take(8) {
-        match byte {
-            b'0'..=b'9' => size = size << 4 | u64::from(byte - b'0'),
-            b'a'..=b'f' => size = size << 4 | u64::from(byte - b'a' + 10),
-            b'\r' if size > 0 && rest.get(count + 1) == Some(&b'\n') => return Some((count + 4, size)),
-            _ => return None,
-        }
-    }
-    None
 }
 
 fn digit(byte: u8) -> Option<u64> {
