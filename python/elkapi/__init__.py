@@ -37,36 +37,36 @@ from elkapi._elkapi import (
     __version__,
     image_part,
 )
-from elkapi._errors import (
-    APIConnectionError,
-    APIError,
-    APIResponseValidationError,
-    APIStatusError,
-    APITimeoutError,
-    AuthenticationError,
-    BadRequestError,
-    CallCancelledError,
-    ClosedError,
-    ConfigError,
-    ConflictError,
-    Error,
-    FileError,
-    ForkedError,
-    InternalError,
-    InternalServerError,
-    InvalidArgumentError,
-    NotFoundError,
-    OpenAIError,
-    PermissionDeniedError,
-    RateLimitError,
-    StalledError,
-    TruncatedError,
-    UnprocessableEntityError,
-)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elkapi._async import AsyncClient, AsyncStream
+    from elkapi._errors import (
+        APIConnectionError,
+        APIError,
+        APIResponseValidationError,
+        APIStatusError,
+        APITimeoutError,
+        AuthenticationError,
+        BadRequestError,
+        CallCancelledError,
+        ClosedError,
+        ConfigError,
+        ConflictError,
+        Error,
+        FileError,
+        ForkedError,
+        InternalError,
+        InternalServerError,
+        InvalidArgumentError,
+        NotFoundError,
+        OpenAIError,
+        PermissionDeniedError,
+        RateLimitError,
+        StalledError,
+        TruncatedError,
+        UnprocessableEntityError,
+    )
     from elkapi.openai import NOT_GIVEN, AsyncOpenAI, NotGiven, Omit, OpenAI, not_given, omit
 
 __all__ = [
@@ -131,16 +131,21 @@ _OF_THE_LOOK_ALIKE = {"AsyncOpenAI", "NOT_GIVEN", "NotGiven", "Omit", "OpenAI", 
 
 
 def __getattr__(name: str) -> object:
-    """What programs without an event loop need not load."""
+    """What an import need not load: the exceptions, which come with the first client, and what programs
+    without an event loop never want."""
     if name in ("AsyncClient", "AsyncStream"):
         from elkapi import _async
 
         globals().update(AsyncClient=_async.AsyncClient, AsyncStream=_async.AsyncStream)
-        return globals()[name]
-    if name in _OF_THE_LOOK_ALIKE:
+    elif name in _OF_THE_LOOK_ALIKE:
         from elkapi import openai
 
         globals()[name] = getattr(openai, name)
+    elif name in __all__:
+        from elkapi import _errors
+
+        globals().update({one: value for one, value in vars(_errors).items() if one in __all__})
+    if name in globals():
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::answer::{Completion, Document};
 use crate::encode::json_bytes;
-use crate::failure::{raised, refused, type_name, wrong_type};
+use crate::failure::{prepare, raised, refused, type_name, wrong_type};
 use crate::interrupt;
 use crate::log;
 use crate::options::{Changes, ImageOptions};
@@ -125,6 +125,7 @@ impl Client {
         text_signature = "(*, base_url=None, api_key=None, contract=None, timeout=..., max_retries=None, base_delay_ms=None, retry_risky=None, pacing=None, idempotency_header=None, ca_file=None, ca_pem=None, client_cert_file=None, client_key_file=None, min_tls=None, insecure_skip_verify=None, proxy=None, no_proxy=None, headers=None, traceparent=None, user_agent=None, max_body_bytes=None, max_event_bytes=None, max_idle_connections=None, allow_http=None, environment=None)"
     )]
     fn new(py: Python<'_>, options: Option<&Bound<'_, PyDict>>) -> PyResult<Client> {
+        prepare(py)?;
         let changes = Changes::of_client(py, options)?;
         let core = Config::from_json(&changes.text()).and_then(elkapi::Client::new);
         let core = core.map_err(|error| raised(py, &error))?;

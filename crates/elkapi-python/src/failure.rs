@@ -19,9 +19,18 @@ pub fn raised(py: Python<'_>, error: &Error) -> PyErr {
     exception(py, error).map_or_else(|failed| failed, PyErr::from_value)
 }
 
-fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
+/// Loads the exceptions, so that a failure can be told when the process has no descriptors or memory left.
+pub fn prepare(py: Python<'_>) -> PyResult<()> {
+    error_of(py).map(drop)
+}
+
+fn error_of<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
     static ERROR_OF: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let error_of = ERROR_OF.import(py, "elkapi._errors", "_error_of")?;
+    ERROR_OF.import(py, "elkapi._errors", "_error_of")
+}
+
+fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
+    let error_of = error_of(py)?;
     let headers = error.headers().map(|fields| Bound::new(py, Headers::new(fields.clone()))).transpose()?;
     error_of.call1((facts(py, error)?, error.message(), PyBytes::new(py, error.body()), headers))
 }

@@ -17,7 +17,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyAny, PyBytes, PyDict, PyIterator};
 
-use crate::failure::raised;
+use crate::failure::{prepare, raised};
 use crate::interrupt;
 use crate::options::Changes;
 use crate::queue::{Call, Kept, Makes, Queue};
@@ -56,6 +56,7 @@ impl RawTransport {
     #[new]
     #[pyo3(signature = (raises, **options))]
     fn new(py: Python<'_>, raises: Py<PyAny>, options: Option<&Bound<'_, PyDict>>) -> PyResult<RawTransport> {
+        prepare(py)?;
         let changes = Changes::of_client(py, options)?;
         let core = Config::from_json(&changes.text()).and_then(Transport::new);
         let core = core.map_err(|error| raised(py, &error))?;
