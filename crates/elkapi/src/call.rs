@@ -44,8 +44,6 @@ pub(crate) struct Call {
     fresh_only: AtomicBool,
     /// When the connection for this attempt began to be made.
     dialling_since: Mutex<Option<Instant>>,
-    /// The caller of a stream waits no longer than this for the next event; no limit of the call.
-    patience: Mutex<Option<Instant>>,
     /// How long the present attempt waited for its turn, and the pace then, where calls are paced.
     paced: Mutex<Option<Paced>>,
     /// The call only opens a connection ahead.
@@ -73,7 +71,6 @@ impl Call {
             stale: AtomicBool::new(false),
             fresh_only: AtomicBool::new(false),
             dialling_since: Mutex::new(None),
-            patience: Mutex::new(None),
             paced: Mutex::new(None),
             warming: AtomicBool::new(false),
         })
@@ -215,15 +212,6 @@ impl Call {
     /// The tokens that may stop it.
     pub fn cancels(&self) -> &[Cancel] {
         &self.cancels
-    }
-
-    /// Sets how long the next read waits at most; `None` = as long as the limits allow.
-    pub fn set_patience(&self, until: Option<Instant>) {
-        *self.patience.lock().unwrap_or_else(PoisonError::into_inner) = until;
-    }
-
-    pub fn patience(&self) -> Option<Instant> {
-        *self.patience.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn elapsed_ms(&self) -> u64 {

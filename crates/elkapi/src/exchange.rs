@@ -238,17 +238,17 @@ impl Incoming {
         let refusal = !(200..300).contains(&self.status);
         let keep = if refusal { REFUSAL_BODY.min(max_body) } else { max_body };
         let coding = Coding::of(&self.headers);
-        let announced = self.headers.get("content-length").and_then(|length| length.parse::<u64>().ok());
+        let announced = self.body.length();
         if let (Some(length), Coding::Identity, false) = (announced, &coding, refusal)
             && length > max_body
         {
             return Err(with_facts(too_large(max_body), &call)
                 .with_reply(Reply::new(self.status, self.headers, Body::new(Vec::new())), None));
         }
-        let (mut bytes, mut all) = (Vec::new(), 0);
+        let (mut bytes, mut all) = (Vec::new(), None);
         if let (Some(length), Coding::Identity) = (announced, &coding) {
             let reserved = length.min(keep).min(INITIAL_RESERVE) as usize;
-            all = if reserved as u64 == length { reserved } else { 0 };
+            all = (reserved as u64 == length).then_some(reserved);
             // Room for the closing NUL, and more that is never touched: glibc gives memory back to the system,
             // and takes every page of it anew for the next call, when what is free exceeds twice the largest
             // block that it ever had. With this one it keeps what an answer, its text or picture, and a copy
@@ -258,9 +258,9 @@ impl Incoming {
         let mut wire = Wire::new(self.body);
         let outcome = match coding {
             Coding::Identity => read_up_to(&mut wire, all, keep, &mut bytes),
-            Coding::Gzip => read_up_to(MultiGzDecoder::new(&mut wire), 0, keep, &mut bytes),
-            Coding::Deflate => read_up_to(ZlibDecoder::new(&mut wire), 0, keep, &mut bytes),
-            Coding::Unknown(ref name) => read_up_to(&mut wire, 0, keep, &mut bytes)
+            Coding::Gzip => read_up_to(MultiGzDecoder::new(&mut wire), None, keep, &mut bytes),
+            Coding::Deflate => read_up_to(ZlibDecoder::new(&mut wire), None, keep, &mut bytes),
+            Coding::Unknown(ref name) => read_up_to(&mut wire, None, keep, &mut bytes)
                 .and_then(|_| Err(io::Error::other(format!("its content coding {name} is not known")))),
         };
         let failure = wire.failure.take();
@@ -316,8 +316,8 @@ impl Incoming {
 pub(crate) fn decoded(headers: &Headers, bytes: Vec<u8>, limit: u64) -> Vec<u8> {
     let mut out = Vec::new();
     let _ = match Coding::of(headers) {
-        Coding::Gzip => read_up_to(MultiGzDecoder::new(&*bytes), 0, limit, &mut out),
-        Coding::Deflate => read_up_to(ZlibDecoder::new(&*bytes), 0, limit, &mut out),
+        Coding::Gzip => read_up_to(MultiGzDecoder::new(&*bytes), None, limit, &mut out),
+        Coding::Deflate => read_up_to(ZlibDecoder::new(&*bytes), None, limit, &mut out),
         Coding::Identity | Coding::Unknown(_) => return bytes,
     };
     out
@@ -453,13 +453,18 @@ enum Fits {
 /// Bytes made ready for one read: they are still in the processor's cache when they are written.
 const STEP: usize = 64 * 1024;
 
-/// Reads to the end, but not more than `limit` bytes into `out`. `announced`: so many are to come; 0 where
-/// that is not known.
-fn read_up_to(mut reader: impl Read, announced: usize, limit: u64, out: &mut Vec<u8>) -> io::Result<Fits> {
+/// Reads to the end, but not more than `limit` bytes into `out`. `announced`: so many are to come, where that
+/// is known.
+fn read_up_to(
+    mut reader: impl Read,
+    announced: Option<usize>,
+    limit: u64,
+    out: &mut Vec<u8>,
+) -> io::Result<Fits> {
     let mut length = out.len();
     loop {
         // Behind what was announced only the end is looked for.
-        let step = if announced == 0 { STEP } else { announced.saturating_sub(length).clamp(1, STEP) };
+        let step = announced.map_or(STEP, |all| all.saturating_sub(length).clamp(1, STEP));
         if out.capacity() - length < step {
             out.reserve(STEP);
         }

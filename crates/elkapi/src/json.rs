@@ -1,7 +1,7 @@
 //! JSON text with lazy views: parsed one level at a time, never re-serialised.
 //!
 //! [`Document`] checks a text once and then answers by member, index or JSON Pointer (RFC 6901);
-//! what was looked at is remembered. [`Value`] goes through a text once, for `request`.
+//! what was looked at is remembered. [`Value`] is gone through by `request`, which needs little of it.
 //! Numbers, escapes and unknown members stay exactly as they were written.
 
 mod scan;
@@ -480,9 +480,18 @@ impl<'v, 'a> Place<'v, 'a> {
         list
     }
 
-    /// The member of that name; of repeated ones the last.
-    pub fn get(&self, name: &str) -> Option<Place<'v, 'a>> {
-        self.members().into_iter().rev().find(|(one, _)| one == name).map(|(_, value)| value)
+    /// The members of these names; of repeated ones the last.
+    pub fn get<const N: usize>(&self, names: [&str; N]) -> [Option<Place<'v, 'a>>; N] {
+        let mut found = [const { None }; N];
+        if self.kind() == Type::Object {
+            self.walk().members(self.range.start, |name, value| {
+                let name = unescape(&self.value.whole[name]);
+                if let Some(place) = names.iter().position(|wanted| *wanted == name) {
+                    found[place] = Some(self.at(value));
+                }
+            });
+        }
+        found
     }
 }
 

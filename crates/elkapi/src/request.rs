@@ -262,11 +262,12 @@ impl<'v, 'a> Known<'v, 'a> {
 fn add_contents(body: &mut Draft, messages: &Place<'_, '_>) {
     let mut before = "[";
     for message in messages.items() {
-        let texts = message.get("content").map(|content| message_texts(&content)).unwrap_or_default();
+        let [content, said_by] = message.get(["content", "role"]);
+        let texts = content.map(|content| message_texts(&content)).unwrap_or_default();
         if texts.is_empty() {
             continue;
         }
-        let role = match message.get("role").as_ref().map(role).as_deref() {
+        let role = match said_by.as_ref().map(role).as_deref() {
             Some("assistant") => "model",
             _ => "user",
         };
@@ -299,7 +300,8 @@ fn message_texts<'v, 'a>(content: &Place<'v, 'a>) -> Vec<Place<'v, 'a>> {
 }
 
 fn part_text<'v, 'a>(part: &Place<'v, 'a>) -> Option<Place<'v, 'a>> {
-    part.get("text").filter(|text| text.kind() == Type::String)
+    let [text] = part.get(["text"]);
+    text.filter(|text| text.kind() == Type::String)
 }
 
 /// Strings become user messages; objects keep their role and join their texts bare.
@@ -309,11 +311,12 @@ fn add_messages(body: &mut Draft, contents: &Place<'_, '_>) {
         let (role, texts) = match content.kind() {
             Type::String => ("user", vec![content]),
             _ => {
-                let role = match content.get("role").as_ref().map(role).as_deref() {
+                let [parts, said_by] = content.get(["parts", "role"]);
+                let role = match said_by.as_ref().map(role).as_deref() {
                     Some("model") => "assistant",
                     _ => "user",
                 };
-                let parts = content.get("parts").map(|parts| parts.items()).unwrap_or_default();
+                let parts = parts.map(|parts| parts.items()).unwrap_or_default();
                 (role, parts.iter().filter_map(part_text).collect())
             }
         };

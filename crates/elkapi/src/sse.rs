@@ -318,7 +318,8 @@ impl Decoder {
             // Comments, `id` and `retry`, which reconnecting readers need, and unknown fields.
             _ => {
                 let is_json = matches!(line[0], b'{' | b'[' | b'}' | b']' | b'"' | b' ' | b'\t');
-                if is_json && (line[0] == b'{' || line[0] == b'[' || !self.bare.is_empty()) {
+                let has_room = self.bare.len() < BARE_MOST;
+                if is_json && has_room && (line[0] == b'{' || line[0] == b'[' || !self.bare.is_empty()) {
                     let fitting = line.len().min(BARE_MOST.saturating_sub(self.bare.len()));
                     self.bare.extend_from_slice(&line[..fitting]);
                     self.bare.push(b'\n');

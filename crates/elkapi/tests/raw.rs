@@ -291,3 +291,137 @@ fn a_stale_connection_is_replaced_silently() {
     }
     assert_eq!(sim.stats().requests, 3);
 }
+
+#[test]
+fn fields_that_contradict_the_body_are_refused_before_anything_is_sent() {
+    let transport = transport();
+    for (method, fields, body, says) in [
+        ("GET", &[("Content-Length", "5")][..], "", "has 0 bytes"),
+        ("POST", &[("content-length", "5")], "abc", "has 3 bytes"),
+        ("POST", &[("Transfer-Encoding", "gzip")], "abc", "can only be \"chunked\""),
+        (
+            "POST",
+            &[("Transfer-Encoding", "chunked"), ("Content-Length", "3")],
+            "abc",
+            "without content-length",
+        ),
+    ] {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let body = if body.is_empty() { Body::None } else { Body::Bytes(body.as_bytes()) };
+        let request = Request { method, url: "http://127.0.0.1:1/", fields: &fields, body, limits: limits() };
+        let error = transport.send(request, None).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
+        assert!(error.message().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn a_reader_has_to_give_what_the_length_says() {
+    for (bytes, says) in [(&b"abc"[..], "ended before"), (b"abcdefg", "goes on behind")] {
+        let server = Server::start(|listener| drop(Seen::read_head(&mut accept(&listener))));
+        let fields: &[(&[u8], &[u8])] = &[(b"Content-Length", b"5")];
+        let (url, mut bytes) = (server.base_url.clone(), Cursor::new(bytes.to_vec()));
+        let request =
+            Request { method: "POST", url: &url, fields, body: Body::Reader(&mut bytes), limits: limits() };
+        let error = transport().send(request, None).unwrap_err();
+        assert_eq!((error.kind(), error.billed()), (Kind::InvalidArgument, Billed::No), "{error}");
+        assert!(error.message().contains(says), "{error}");
+        server.join();
+    }
+}
+
+#[test]
+fn an_endless_upload_hears_a_refusal_a_cancel_and_its_limit() {
+    let upload = |url: &str, total: Duration, cancel: Option<&Cancel>| {
+        let mut endless = std::io::repeat(b'x');
+        let limits = Limits { total: Some(total), ..Limits::default() };
+        let fields: &[(&[u8], &[u8])] = &[];
+        let body = Body::Reader(&mut endless);
+        transport().send(Request { method: "POST", url, fields, body, limits }, cancel)
+    };
+    // It says no and reads no further.
+    let server = Server::start(|listener| {
+        let mut socket = accept(&listener);
+        Seen::read_head(&mut socket);
+        socket.write_all(&reply("413 Too Large", &[], b"no")).unwrap();
+        socket
+    });
+    let mut refused = upload(&server.base_url, BOUND * 3, None).unwrap();
+    assert_eq!((refused.status, rest(&mut refused).unwrap()), (413, b"no".to_vec()));
+    drop(server.join());
+    // It reads everything, however much it is.
+    let reads_on =
+        || Server::start(|listener| std::io::copy(&mut accept(&listener), &mut std::io::sink()).map(drop));
+    let server = reads_on();
+    let error = upload(&server.base_url, Duration::from_millis(200), None).unwrap_err();
+    assert_eq!((error.kind(), error.limit()), (Kind::Timeout, Some(Limit::Total)), "{error}");
+    let _ = server.join();
+    let (server, cancel) = (reads_on(), Cancel::new());
+    let signal = cancel.clone();
+    let signaller = thread::spawn(move || {
+        thread::park_timeout(Duration::from_millis(100));
+        signal.signal();
+    });
+    let error = upload(&server.base_url, BOUND * 3, Some(&cancel)).unwrap_err();
+    assert_eq!(error.kind(), Kind::Cancelled, "{error}");
+    signaller.join().unwrap();
+    let _ = server.join();
+}
+
+#[test]
+fn a_length_beside_chunks_means_nothing_and_ends_the_connection() {
+    for length in [1u64, 1 << 40] {
+        let text = "x".repeat(3_000_000);
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\
+             Content-Type: application/json\r\n\r\n"
+        );
+        let body = format!(
+            r#"{{"choices":[{{"index":0,"message":{{"content":"{text}"}},"finish_reason":"stop"}}]}}"#
+        );
+        let bytes = [head.as_bytes(), format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).as_bytes()].concat();
+        let server = Server::start(move |listener| {
+            let mut connections = Vec::new();
+            for _ in 0..2 {
+                let mut socket = accept(&listener);
+                Seen::read(&mut socket);
+                socket.write_all(&bytes).unwrap();
+                connections.push(socket);
+            }
+        });
+        let client = common::client(&server.base_url);
+        for _ in 0..2 {
+            let start = Instant::now();
+            let answer = client.chat_completions(r#"{"messages":[]}"#, None).unwrap();
+            assert_eq!(answer.text().len(), text.len());
+            // Byte by byte it would take many times as long.
+            assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+        }
+        server.join();
+    }
+}
+
+#[test]
+fn what_came_before_a_bad_chunk_is_handed_out_and_the_failure_stays() {
+    let bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nZZ\r\n".to_vec();
+    let server = one_reply(bytes);
+    let mut reply = transport().send(get(&server.base_url), None).unwrap();
+    let mut room = [0; 64];
+    assert_eq!(reply.body.read(&mut room).unwrap(), 5);
+    assert_eq!(&room[..5], b"hello");
+    let error = reply.body.read(&mut room).unwrap_err();
+    assert_eq!(error.kind(), Kind::Protocol, "{error}");
+    server.join();
+}
+
+#[test]
+fn interim_replies_without_end_are_refused() {
+    let server = Server::start(|listener| {
+        let mut socket = accept(&listener);
+        Seen::read(&mut socket);
+        while socket.write_all(&b"HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\n".repeat(100)).is_ok() {}
+    });
+    let error = transport().send(get(&server.base_url), None).unwrap_err();
+    assert_eq!(error.kind(), Kind::ReplyTooLarge, "{error}");
+    server.join();
+}

@@ -160,6 +160,36 @@ fn a_failure_before_any_event_is_repeated_where_it_was_not_billed() {
 }
 
 #[test]
+fn a_poll_of_little_patience_does_not_end_a_request_that_is_repeated_in_it() {
+    let server = Server::start(|listener| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+        let events = [
+            ": PING\n\n{\"error\":{\"message\":\"x\",\"type\":\"new_api_error\",\"code\":\"do_request_failed\"}}\n",
+            "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+        ];
+        for events in events {
+            let mut socket = common::accept(&listener);
+            Request::read(&mut socket);
+            // Longer than the caller waits for an event.
+            thread::sleep(Duration::from_millis(80));
+            socket.write_all(format!("{head}{events}").as_bytes()).unwrap();
+        }
+    });
+    let client = client_with(&server.base_url, r#"{"max_retries":2,"base_delay_ms":30}"#);
+    let mut stream = client.chat_completions_stream(HELLO, None).unwrap();
+    let mut text = String::new();
+    loop {
+        match stream.poll(Some(Duration::from_millis(10))).unwrap() {
+            Step::Chunk => text.push_str(stream.chunk().unwrap().text()),
+            Step::Pending => {}
+            Step::Done => break,
+        }
+    }
+    assert_eq!((text.as_str(), stream.completion().attempts().len()), ("Hi", 2));
+    server.join();
+}
+
+#[test]
 fn a_token_and_the_streams_own_handle_stop_it_at_once() {
     for own in [false, true] {
         let sim = simulator();

@@ -219,17 +219,11 @@ fn end_of_string(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
 fn end_of_longer_string(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
     let mut at = start;
     let mut passage = Passage::default();
-    // Most strings are short: what lies behind their end need not be looked at.
-    let mut first = [Block::default()];
-    if block::look(bytes.get(at..)?, &mut first) == 1 {
-        if let Some(end) = passage.through(bytes, at, &first[0])? {
-            return Some((end, passage.has_escapes()));
-        }
-        at += block::LENGTH;
-    }
     let mut blocks = [Block::default(); block::AT_ONCE];
+    // Most strings are short: what lies behind their end need not be looked at.
+    let mut at_once = 1;
     // Where the next window is looked at in one go.
-    let mut next_window = at;
+    let mut next_window = start + 8 * block::LENGTH;
     loop {
         while at >= next_window && passage.is_told_by_the_byte_before(bytes, at) {
             let Some(has_escapes) = block::goes_on(bytes, at) else {
@@ -247,7 +241,8 @@ fn end_of_longer_string(bytes: &[u8], start: usize) -> Option<(usize, bool)> {
             passage.plain = 0;
         }
         let rest = bytes.get(at..)?;
-        let mut count = block::look(rest, &mut blocks);
+        let mut count = block::look(rest, &mut blocks[..at_once]);
+        at_once = (2 * at_once).min(block::AT_ONCE);
         if count == 0 {
             blocks[0] = block::last(rest);
             count = 1;
@@ -299,7 +294,7 @@ impl Passage {
             return None;
         }
         let others = escaped & !found.escapes & inside;
-        if others != 0 && !are_units(bytes, at, others) {
+        if others != 0 && !are_escapes(bytes, at, others) {
             return None;
         }
         Some((ends != 0).then(|| at + ends.trailing_zeros() as usize + 1))
@@ -324,14 +319,18 @@ fn escaped(backslashes: u64, carry: &mut u64) -> u64 {
     (EVEN ^ (even_runs << 1)) & follows
 }
 
-/// Whether a `u` and four hexadecimal digits stand at each of these places of the block at `at`.
-fn are_units(bytes: &[u8], at: usize, mut places: u64) -> bool {
+/// Whether each of these places of the block at `at` has what may follow a backslash.
+fn are_escapes(bytes: &[u8], at: usize, mut places: u64) -> bool {
     while places != 0 {
-        let unit = at + places.trailing_zeros() as usize;
-        let is_unit = bytes
-            .get(unit..unit + 5)
-            .is_some_and(|unit| unit[0] == b'u' && unit[1..].iter().all(u8::is_ascii_hexdigit));
-        if !is_unit {
+        let place = at + places.trailing_zeros() as usize;
+        let is_escape = match bytes.get(place) {
+            Some(b'u') => {
+                bytes.get(place + 1..place + 5).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            }
+            Some(byte) => b"\"\\/bfnrt".contains(byte),
+            None => false,
+        };
+        if !is_escape {
             return false;
         }
         places &= places - 1;
@@ -348,13 +347,13 @@ const BLOCK_BY_BLOCK: usize = 4 * block::WINDOW;
 const PLAIN_BLOCKS: usize = 4;
 
 /// Bytes that are looked at twice while they are at hand.
-const WINDOW: usize = 16 * 1024;
+const PLAIN_AT_ONCE: usize = 16 * 1024;
 
 /// How far it is to the next quote or backslash; `None` where there is neither, or a control character
 /// before.
 fn plain_length(bytes: &[u8]) -> Option<usize> {
     let mut passed = 0;
-    for window in bytes.chunks(WINDOW) {
+    for window in bytes.chunks(PLAIN_AT_ONCE) {
         let found = memchr::memchr2(b'"', b'\\', window);
         let plain = &window[..found.unwrap_or(window.len())];
         // Without a branch per byte, so that many are looked at together.
@@ -564,6 +563,31 @@ mod tests {
             text.push(odd[random(2)]);
             judged_alike(&format!("\"{}{}\"", text.concat(), "y".repeat(random(9_000))));
         }
+    }
+
+    #[test]
+    fn runs_of_backslashes_are_judged_at_every_border() {
+        let borders = (50..70).chain(570..585).chain(1080..1095).chain(1595..1605);
+        for plain in borders {
+            for run in [0, 1, 2, 3, 62, 63, 64, 65, 127, 128, 1023, 1024, 1025] {
+                for tail in ["", "n", "u00e9", "u00e", "x", "\"", "\\\"", "\n"] {
+                    for rest in [0, 1, 63, 1100, 6000] {
+                        let text = ["y".repeat(plain), "\\".repeat(run), tail.to_owned(), "z".repeat(rest)];
+                        judged_alike(&format!("\"{}\"", text.concat()));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_string_knows_of_its_only_escape() {
+        for at in [0, 1, 62, 63, 64, 511, 512, 513, 1534, 1535, 1536, 4000, 8990] {
+            let plain = "y".repeat(9_000);
+            let text = format!("\"{}\\n{}\"", &plain[..at], &plain[at..]);
+            assert!(!check(&text).unwrap().long.is_plain(0), "{at}");
+        }
+        assert!(check(&format!("\"{}\"", "y".repeat(9_000))).unwrap().long.is_plain(0));
     }
 
     #[test]

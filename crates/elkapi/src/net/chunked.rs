@@ -1,13 +1,13 @@
 //! Undoes the chunked transfer coding (RFC 9112, section 7.1) where the bytes stand. Pure: no I/O.
 
-/// Bytes of a line at most: a chunk's size with its extensions, or a field behind the last chunk.
+/// Bytes of a chunk's first line at most, and of all fields behind the last chunk.
 const LINE: usize = 8 * 1024;
 
 /// How far the coding was undone.
 #[derive(Debug, Default)]
 pub(crate) struct Chunked {
     state: State,
-    /// Bytes of the present line that came so far.
+    /// Bytes of the present line that came so far, behind the last chunk of all lines.
     line: usize,
 }
 
@@ -32,6 +32,8 @@ enum State {
     EndOfTrailerLine,
     Last,
     Over,
+    /// What came is no chunk.
+    Broken(NotChunks),
 }
 
 /// Why the bytes are not chunks, as the end of a sentence.
@@ -47,6 +49,11 @@ pub(crate) struct Undone {
 }
 
 impl Chunked {
+    /// Why what came last is no chunk.
+    pub fn broken(&self) -> Option<NotChunks> {
+        if let State::Broken(why) = self.state { Some(why) } else { None }
+    }
+
     /// Whether the last chunk and what follows it were seen.
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
@@ -60,7 +67,8 @@ impl Chunked {
         )
     }
 
-    /// Takes the coding off the next bytes; the data moves to their beginning.
+    /// Takes the coding off the next bytes; the data moves to their beginning. What is wrong behind data is
+    /// told the next time.
     pub fn undo(&mut self, bytes: &mut [u8]) -> Result<Undone, NotChunks> {
         let (mut at, mut data) = (0, 0);
         while at < bytes.len() {
@@ -75,15 +83,23 @@ impl Chunked {
                 self.state = if left == 0 { State::Return } else { State::Data(left) };
                 continue;
             }
-            if self.is_over() {
-                break;
+            match self.state {
+                State::Over => break,
+                State::Broken(why) => return Err(why),
+                _ => {}
             }
             if let Some((length, size)) = self.next_size(&bytes[at..]) {
                 self.state = State::Data(size);
                 at += length;
                 continue;
             }
-            self.take(bytes[at])?;
+            if let Err(why) = self.take(bytes[at]) {
+                self.state = State::Broken(why);
+                if data == 0 {
+                    return Err(why);
+                }
+                return Ok(Undone { data, surplus: 0 });
+            }
             at += 1;
         }
         Ok(Undone { data, surplus: bytes.len() - at })
@@ -115,7 +131,7 @@ impl Chunked {
     fn take(&mut self, byte: u8) -> Result<(), NotChunks> {
         self.line += 1;
         if self.line > LINE {
-            return Err("a chunk's first line is too long");
+            return Err("what stands between or behind the chunks is too long");
         }
         self.state = match (&self.state, byte) {
             (State::FirstDigit, _) => {
@@ -143,12 +159,13 @@ impl Chunked {
             }
             (State::TrailerLine, b'\r') => State::EndOfTrailerLine,
             (State::Trailer | State::TrailerLine, _) => State::TrailerLine,
-            (State::EndOfTrailerLine, b'\n') => self.next_line(State::Trailer),
+            (State::EndOfTrailerLine, b'\n') => State::Trailer,
             (State::Last, b'\n') => State::Over,
             (State::EndOfTrailerLine | State::Last, _) => return Err("a field's line does not end in CR LF"),
-            // Not reached: both are seen to before.
+            // Not reached: these are seen to before.
             (State::Data(left), _) => State::Data(*left),
             (State::Over, _) => State::Over,
+            (State::Broken(why), _) => return Err(why),
         };
         Ok(())
     }
@@ -174,6 +191,10 @@ mod tests {
         for piece in bytes.chunks(piece) {
             let mut piece = piece.to_vec();
             let undone = chunked.undo(&mut piece)?;
+            if let Some(why) = chunked.broken() {
+                assert!(undone.data > 0);
+                return Err(why);
+            }
             data.extend_from_slice(&piece[..undone.data]);
             surplus += undone.surplus;
         }
@@ -227,6 +248,32 @@ mod tests {
                 assert!(undone(bytes, piece).is_err(), "{:?}", bytes.escape_ascii().to_string());
             }
         }
+    }
+
+    #[test]
+    fn data_before_what_is_no_chunk_is_kept_however_it_arrives() {
+        let bytes = b"5\r\nhello\r\n1\r\n!\r\nXX\r\n";
+        for size in 1..=bytes.len() {
+            let (mut chunked, mut data) = (Chunked::default(), Vec::new());
+            let mut failed = None;
+            for piece in bytes.chunks(size) {
+                let mut piece = piece.to_vec();
+                match chunked.undo(&mut piece) {
+                    Ok(undone) => data.extend_from_slice(&piece[..undone.data]),
+                    Err(why) => failed = Some(why),
+                }
+            }
+            assert_eq!(data, b"hello!", "by {size}");
+            assert_eq!(chunked.broken(), Some("a chunk does not begin with its size"));
+            assert!(failed.is_none_or(|why| Some(why) == chunked.broken()));
+        }
+    }
+
+    #[test]
+    fn fields_behind_the_last_chunk_have_an_end() {
+        let mut chunked = Chunked::default();
+        let flood = [&b"0\r\n"[..], &b"A: b\r\n".repeat(LINE)].concat();
+        assert!(chunked.undo(&mut flood.clone()).is_err());
     }
 
     #[test]

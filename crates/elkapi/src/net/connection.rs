@@ -1,6 +1,7 @@
 //! A connection to the server, plain or TLS, that exchanges follow one another on.
 
 use std::io::IoSlice;
+use std::time::Instant;
 
 use super::socket::{Idle, Socket};
 use super::tls::Tls;
@@ -8,8 +9,11 @@ use super::wait::Stop;
 use crate::call::Call;
 use crate::error::Error;
 
-/// Room for the head of a request, and then for that of the reply with what comes along with it.
+/// Room for the head of a reply with what comes along with it.
 const ROOM: usize = 16 * 1024;
+
+/// A body of at most so many bytes is copied behind its head.
+const TOGETHER: usize = 8 * 1024;
 
 /// A connection, and what was read of it ahead.
 #[derive(Debug)]
@@ -52,31 +56,16 @@ impl Connection {
         self.socket().begin();
     }
 
-    /// Room to write the head of a request into; it may be made larger.
-    pub fn room_for_head(&mut self) -> &mut Vec<u8> {
-        self.make_room();
-        &mut self.window
-    }
-
-    /// Sends so many bytes of that room and what follows them, in one go as far as the kernel takes it.
-    pub fn send_head(&mut self, mut length: usize, more: &[&[u8]], call: &Call) -> Result<(), Stop> {
+    /// Sends the request's head and what follows it, in one go as far as the kernel takes it.
+    pub fn send_head(&mut self, mut head: Vec<u8>, more: &[&[u8]], call: &Call) -> Result<(), Stop> {
         let amount: usize = more.iter().map(|piece| piece.len()).sum();
-        let (mut alone, mut several);
-        let pieces = if amount <= self.window.len() - length {
+        if amount <= TOGETHER {
             // One piece is one record of TLS, and cheaper for the kernel.
-            for piece in more {
-                self.window[length..length + piece.len()].copy_from_slice(piece);
-                length += piece.len();
-            }
-            alone = [IoSlice::new(&self.window[..length])];
-            &mut alone[..]
-        } else {
-            several = Vec::with_capacity(1 + more.len());
-            several.push(IoSlice::new(&self.window[..length]));
-            several.extend(more.iter().map(|piece| IoSlice::new(piece)));
-            &mut several[..]
-        };
-        send(&mut self.wire, pieces, call)
+            more.iter().for_each(|piece| head.extend_from_slice(piece));
+            return self.send(&head, call);
+        }
+        let pieces = [&head[..]].into_iter().chain(more.iter().copied());
+        send(&mut self.wire, &mut pieces.map(IoSlice::new).collect::<Vec<_>>(), call)
     }
 
     /// Sends more of the request.
@@ -84,15 +73,14 @@ impl Connection {
         send(&mut self.wire, &mut [IoSlice::new(bytes)], call)
     }
 
+    /// Whether the server reads no further: its reply waits.
+    pub fn drops_output(&mut self) -> bool {
+        self.socket().drops_output()
+    }
+
     /// All of the request was sent.
     pub fn request_left(&mut self, call: &Call) {
         self.socket().request_left(call);
-    }
-
-    fn make_room(&mut self) {
-        if self.window.is_empty() {
-            self.window.resize(ROOM, 0);
-        }
     }
 
     /// What was read and not taken.
@@ -110,25 +98,24 @@ impl Connection {
 
     /// Reads more behind what was read and not taken; 0 at the end of the connection.
     pub fn read_ahead(&mut self, call: &Call) -> Result<usize, Stop> {
-        self.make_room();
         if self.start > 0 {
             self.window.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end == self.window.len() {
-            self.window.resize(2 * self.end, 0);
+            self.window.resize((2 * self.end).max(ROOM), 0);
         }
-        let received = receive(&mut self.wire, &mut self.window[self.end..], call)?;
+        let received = receive(&mut self.wire, &mut self.window[self.end..], call, None)?;
         self.end += received;
         Ok(received)
     }
 
-    /// Takes what was read ahead, and where there is nothing, waits for more; 0 at the end of the
-    /// connection.
-    pub fn read(&mut self, room: &mut [u8], call: &Call) -> Result<usize, Stop> {
+    /// Takes what was read ahead, and where there is nothing, waits for more, `until` then where the caller
+    /// has no more patience; 0 at the end of the connection.
+    pub fn read(&mut self, room: &mut [u8], call: &Call, until: Option<Instant>) -> Result<usize, Stop> {
         let ahead = self.ahead();
         if ahead.is_empty() {
-            return receive(&mut self.wire, room, call);
+            return receive(&mut self.wire, room, call, until);
         }
         let length = ahead.len().min(room.len());
         room[..length].copy_from_slice(&ahead[..length]);
@@ -143,15 +130,16 @@ impl Connection {
 
     /// An exchange came to its end; whether the connection may serve another one.
     pub fn is_at_rest(&mut self) -> bool {
+        if !self.socket().is_sound() || self.start < self.end {
+            return false;
+        }
         if self.window.len() > ROOM {
             self.window = Vec::new();
         }
-        let quiet = self.socket().is_sound() && self.start == self.end;
-        quiet
-            && match &mut self.wire {
-                Wire::Plain(_) => true,
-                Wire::Tls(tls) => tls.is_at_rest(),
-            }
+        match &mut self.wire {
+            Wire::Plain(_) => true,
+            Wire::Tls(tls) => tls.is_at_rest(),
+        }
     }
 
     /// Whether it is still as it was when it was laid aside: one system call, mostly.
@@ -171,10 +159,10 @@ fn send(wire: &mut Wire, pieces: &mut [IoSlice<'_>], call: &Call) -> Result<(), 
     }
 }
 
-fn receive(wire: &mut Wire, room: &mut [u8], call: &Call) -> Result<usize, Stop> {
+fn receive(wire: &mut Wire, room: &mut [u8], call: &Call, until: Option<Instant>) -> Result<usize, Stop> {
     match wire {
-        Wire::Plain(socket) => socket.receive(room, call),
-        Wire::Tls(tls) => tls.receive(room, call),
+        Wire::Plain(socket) => socket.receive(room, call, until),
+        Wire::Tls(tls) => tls.receive(room, call, until),
     }
 }
 
@@ -224,8 +212,7 @@ mod tests {
 
     fn send_hello(connection: &mut Connection, call: &Call) {
         connection.begin();
-        connection.room_for_head()[..3].copy_from_slice(b"hel");
-        connection.send_head(3, &[b"l", b"o"], call).unwrap();
+        connection.send_head(b"hel".to_vec(), &[b"l", b"o"], call).unwrap();
         connection.request_left(call);
     }
 
@@ -270,14 +257,13 @@ mod tests {
         let (mut connection, mut server) = used_once();
         let call = call();
         connection.begin();
-        connection.room_for_head()[..4].copy_from_slice(b"head");
         let body = vec![b'x'; 300_000];
         let reader = std::thread::spawn(move || {
             let mut request = vec![0; 300_006];
             server.read_exact(&mut request).unwrap();
             request
         });
-        connection.send_head(4, &[b"", &body, b"ok"], &call).unwrap();
+        connection.send_head(b"head".to_vec(), &[b"", &body, b"ok"], &call).unwrap();
         assert!(reader.join().unwrap() == [b"head", &body[..], b"ok"].concat());
         assert_eq!(call.sent(), 300_006);
     }

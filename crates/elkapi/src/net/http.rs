@@ -7,7 +7,7 @@ use std::io::Read;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use ureq_proto::client::state::{RecvResponse, SendBody, SendRequest};
+use ureq_proto::client::state::RecvResponse;
 use ureq_proto::client::{self, Await100Result, RecvResponseResult, SendRequestResult};
 use ureq_proto::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, header};
 use ureq_proto::{BodyMode, Error as NotHttp};
@@ -18,7 +18,7 @@ use super::dialer::{Dialer, Origin};
 use super::pool::Pool;
 use super::wait::{Stop, stopped, with_facts};
 use crate::call::Call;
-use crate::error::{Error, Kind, Phase};
+use crate::error::{Error, Kind, Limit, Phase};
 use crate::proxy::Proxy;
 use crate::tls::Trust;
 
@@ -62,20 +62,20 @@ impl Connections {
     pub fn run(
         &self,
         call: &Arc<Call>,
-        mut request: Request<()>,
+        request: Request<()>,
         sending: &mut Sending<'_>,
     ) -> Result<Response<Body>, Error> {
-        announce(&mut request, sending)?;
         let is_last = has_token(request.headers(), &header::CONNECTION, "close");
         let is_connect = request.method() == Method::CONNECT;
+        let written = written(request, sending)?;
         let mut connection = match self.idle(call) {
             Some(connection) => connection,
             None => self.dialer.connect(call)?,
         };
         connection.begin();
-        let reply = Sender { connection: &mut connection, call }.send(request, sending)?;
+        send(written.head, written.coding, sending, &mut connection, call)?;
         connection.request_left(call);
-        let (head, result) = receive_head(reply, &mut connection, call)?;
+        let (head, result) = receive_head(written.reply, &mut connection, call)?;
         call.set_phase(Phase::Read);
         let framing = match result {
             RecvResponseResult::RecvBody(reply) => match reply.body_mode() {
@@ -86,9 +86,10 @@ impl Connections {
             },
             _ => Framing::Length(0),
         };
-        let ends = is_last || is_connect || says_close(&head) || matches!(framing, Framing::Close);
+        let ends = is_last || is_connect || closes(&head) || matches!(framing, Framing::Close);
         let home = if ends { Weak::new() } else { Arc::downgrade(&self.pool) };
-        let mut body = Body { call: call.clone(), connection: Some(connection), home, framing };
+        let connection = Some(connection);
+        let mut body = Body { call: call.clone(), connection, home, framing, failure: None };
         body.settle();
         Ok(head.map(|()| body))
     }
@@ -98,130 +99,102 @@ impl Connections {
     }
 }
 
+/// A request's head as it goes out.
+struct Written {
+    head: Vec<u8>,
+    coding: Coding,
+    /// What understands the reply to it.
+    reply: client::Call<RecvResponse>,
+}
+
+/// How the end of a request's body is told.
+#[derive(Clone, Copy)]
+enum Coding {
+    Length(u64),
+    Chunked,
+}
+
+/// Writes the head; nothing is sent yet.
+fn written(mut request: Request<()>, sending: &Sending<'_>) -> Result<Written, Error> {
+    let coding = announce(&mut request, sending)?;
+    let mut call = client::Call::new(request).map_err(unusable)?;
+    call.allow_non_standard_methods(true);
+    if !matches!(coding, Coding::Length(0)) {
+        call.force_send_body();
+    }
+    let mut call = call.proceed();
+    let (mut head, mut length) = (vec![0; 2048], 0);
+    while !call.can_proceed() {
+        match call.write(&mut head[length..]) {
+            Ok(written) => length += written,
+            Err(NotHttp::OutputOverflow) => head.resize(2 * head.len(), 0),
+            Err(error) => return Err(unusable(error)),
+        }
+    }
+    head.truncate(length);
+    let mut body = match call.proceed().map_err(unusable)? {
+        Some(SendRequestResult::RecvResponse(reply)) => return Ok(Written { head, coding, reply }),
+        Some(SendRequestResult::SendBody(body)) => body,
+        // Nothing is gained by waiting for the server's consent.
+        Some(SendRequestResult::Await100(waiting)) => match waiting.proceed().map_err(unusable)? {
+            Await100Result::SendBody(body) => body,
+            Await100Result::RecvResponse(reply) => return Ok(Written { head, coding, reply }),
+        },
+        None => return Err(Error::new(Kind::Internal, "The request's head could not be written")),
+    };
+    // The body passes it by.
+    match coding {
+        Coding::Length(length) => {
+            body.consume_direct_write(usize::try_from(length).unwrap_or(usize::MAX)).map_err(unusable)?;
+        }
+        Coding::Chunked => drop(body.write(&[], &mut [0; 16]).map_err(unusable)?),
+    }
+    let reply = body.proceed();
+    let reply = reply.ok_or_else(|| Error::new(Kind::Internal, "The request's body cannot be sent"))?;
+    Ok(Written { head, coding, reply })
+}
+
 /// Says in the head how long the body is, where the caller has not.
-fn announce(request: &mut Request<()>, sending: &Sending<'_>) -> Result<(), Error> {
+fn announce(request: &mut Request<()>, sending: &Sending<'_>) -> Result<Coding, Error> {
     let wants_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
     let fields = request.headers_mut();
     let length = match sending {
-        Sending::Nothing if !wants_body => return Ok(()),
         Sending::Nothing => Some(0),
-        Sending::Pieces(pieces) => Some(pieces.iter().map(|piece| piece.len()).sum::<usize>()),
+        Sending::Pieces(pieces) => Some(pieces.iter().map(|piece| piece.len() as u64).sum()),
         Sending::Reader(_) => None,
     };
-    let said = fields.get(header::CONTENT_LENGTH);
-    match (said, length) {
-        (Some(said), Some(length)) if said.as_bytes() != length.to_string().as_bytes() => {
-            let said = crate::json::quote(&String::from_utf8_lossy(said.as_bytes()));
-            return Err(Error::argument(format!(
-                "The header field content-length is {said}, but the request's body has {length} bytes; leave \
-                 the field out"
-            )));
+    let refused = |name: &HeaderName, value: &HeaderValue, advice: &str| {
+        let value = crate::json::quote(&String::from_utf8_lossy(value.as_bytes()));
+        Err(Error::argument(format!("The header field {name} is {value}{advice}")))
+    };
+    let announced = fields.get(header::CONTENT_LENGTH);
+    if let Some(coding) = fields.get(header::TRANSFER_ENCODING) {
+        if announced.is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            let advice = "; it can only be \"chunked\", and without content-length";
+            return refused(&header::TRANSFER_ENCODING, coding, advice);
         }
-        (Some(_), _) => {}
-        _ if fields.contains_key(header::TRANSFER_ENCODING) => {}
-        (None, Some(length)) => {
-            fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        (None, None) => {
-            fields.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
+        return Ok(Coding::Chunked);
     }
-    Ok(())
-}
-
-/// A request on its way out.
-struct Sender<'a> {
-    connection: &'a mut Connection,
-    call: &'a Call,
-}
-
-impl Sender<'_> {
-    fn send(
-        mut self,
-        request: Request<()>,
-        sending: &mut Sending<'_>,
-    ) -> Result<client::Call<RecvResponse>, Error> {
-        let mut call = client::Call::new(request).map_err(unusable)?;
-        call.allow_non_standard_methods(true);
-        let mut head = call.proceed();
-        let length = write_head(&mut head, self.connection.room_for_head()).map_err(unusable)?;
-        let body = match head.proceed().map_err(unusable)? {
-            Some(SendRequestResult::SendBody(body)) => body,
-            // Nothing is gained by waiting for the server's consent.
-            Some(SendRequestResult::Await100(waiting)) => match waiting.proceed().map_err(unusable)? {
-                Await100Result::SendBody(body) => body,
-                Await100Result::RecvResponse(reply) => return Ok(reply),
-            },
-            Some(SendRequestResult::RecvResponse(reply)) => {
-                self.send_head(length, &[])?;
-                return Ok(reply);
+    if let Some(announced) = announced {
+        let number = announced.to_str().ok().and_then(|text| text.parse().ok());
+        return match (number, length) {
+            (Some(number), None) => Ok(Coding::Length(number)),
+            (Some(number), Some(length)) if number == length => Ok(Coding::Length(length)),
+            (_, Some(length)) => {
+                let advice = format!(", but the request's body has {length} bytes; leave the field out");
+                refused(&header::CONTENT_LENGTH, announced, &advice)
             }
-            None => return Err(Error::new(Kind::Internal, "The request's head could not be written")),
+            (None, None) => refused(&header::CONTENT_LENGTH, announced, ", which is no number of bytes"),
         };
-        match sending {
-            Sending::Nothing => self.whole(length, &[], body),
-            Sending::Pieces(pieces) => self.whole(length, pieces, body),
-            Sending::Reader(reader) => {
-                self.send_head(length, &[])?;
-                self.read(reader, body)
-            }
-        }
     }
-
-    fn send_head(&mut self, length: usize, more: &[&[u8]]) -> Result<(), Error> {
-        self.connection.send_head(length, more, self.call).map_err(|stop| stopped(self.call, stop))
+    let Some(length) = length else {
+        fields.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        return Ok(Coding::Chunked);
+    };
+    if length > 0 || wants_body {
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
-
-    /// Sends the head and a body that is here.
-    fn whole(
-        mut self,
-        length: usize,
-        pieces: &[&[u8]],
-        mut body: client::Call<SendBody>,
-    ) -> Result<client::Call<RecvResponse>, Error> {
-        if body.is_chunked() {
-            self.send_head(length, &[])?;
-            return self.read(&mut &*pieces.concat(), body);
-        }
-        let amount = pieces.iter().map(|piece| piece.len()).sum();
-        body.consume_direct_write(amount).map_err(unusable)?;
-        self.send_head(length, pieces)?;
-        left(body)
-    }
-
-    /// Sends the body as it is read.
-    fn read(
-        &mut self,
-        reader: &mut dyn Read,
-        mut body: client::Call<SendBody>,
-    ) -> Result<client::Call<RecvResponse>, Error> {
-        let mut room = vec![0; STEP];
-        // Room for the size of the chunk, its line ends, and the last chunk.
-        let mut coded = vec![0; if body.is_chunked() { STEP + 64 } else { 0 }];
-        while !body.can_proceed() {
-            let length = match reader.read(&mut room) {
-                Ok(length) => length,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(stopped(self.call, Stop::Failed(error))),
-            };
-            let piece = if body.is_chunked() {
-                let (_, written) = body.write(&room[..length], &mut coded).map_err(unusable)?;
-                &coded[..written]
-            } else if length == 0 {
-                let detail = "The request's body ended before the length that its header fields tell";
-                return Err(with_facts(Error::argument(detail), self.call));
-            } else {
-                body.consume_direct_write(length).map_err(unusable)?;
-                &room[..length]
-            };
-            self.connection.send(piece, self.call).map_err(|stop| stopped(self.call, stop))?;
-        }
-        left(body)
-    }
-}
-
-fn left(body: client::Call<SendBody>) -> Result<client::Call<RecvResponse>, Error> {
-    body.proceed().ok_or_else(|| Error::new(Kind::Internal, "The request's body was not sent whole"))
+    Ok(Coding::Length(length))
 }
 
 /// The caller's request is not one that HTTP has.
@@ -229,17 +202,82 @@ fn unusable(error: NotHttp) -> Error {
     Error::argument(format!("The request cannot be sent: {error}"))
 }
 
-/// Writes the head; its length.
-fn write_head(head: &mut client::Call<SendRequest>, room: &mut Vec<u8>) -> Result<usize, NotHttp> {
-    let mut length = 0;
-    while !head.can_proceed() {
-        match head.write(&mut room[length..]) {
-            Ok(written) => length += written,
-            Err(NotHttp::OutputOverflow) => room.resize(2 * room.len(), 0),
-            Err(error) => return Err(error),
+/// Sends head and body.
+fn send(
+    head: Vec<u8>,
+    coding: Coding,
+    sending: &mut Sending<'_>,
+    connection: &mut Connection,
+    call: &Call,
+) -> Result<(), Error> {
+    let sent = match (sending, coding) {
+        (Sending::Nothing, Coding::Chunked) => connection.send_head(head, &[LAST_CHUNK], call),
+        (Sending::Nothing, Coding::Length(_)) => connection.send_head(head, &[], call),
+        (Sending::Pieces(pieces), Coding::Length(_)) => connection.send_head(head, pieces, call),
+        (Sending::Pieces(pieces), Coding::Chunked) => {
+            let size = format!("{:x}\r\n", pieces.iter().map(|piece| piece.len()).sum::<usize>());
+            let mut chunk = vec![size.as_bytes()];
+            chunk.extend_from_slice(pieces);
+            chunk.push(b"\r\n");
+            // A chunk of no bytes would be the last one.
+            let chunk = if size == "0\r\n" { &[][..] } else { &chunk };
+            connection.send_head(head, &[chunk, &[LAST_CHUNK]].concat(), call)
+        }
+        (Sending::Reader(reader), _) => {
+            let sent = connection.send_head(head, &[], call);
+            sent.and_then(|()| send_as_read(*reader, coding, connection, call))
+        }
+    };
+    sent.map_err(|stop| stopped(call, stop))
+}
+
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Sends a body as it is read, until the server has heard enough.
+fn send_as_read(
+    reader: &mut dyn Read,
+    coding: Coding,
+    connection: &mut Connection,
+    call: &Call,
+) -> Result<(), Stop> {
+    let unfit = |what: &str| {
+        let detail = format!("The request's body {what} the length that its header fields tell");
+        Err(Stop::from(with_facts(Error::argument(detail), call)))
+    };
+    let mut room = vec![0; STEP];
+    let mut left = if let Coding::Length(length) = coding { Some(length) } else { None };
+    // A server that refuses reads no further, and its reply is to be heard.
+    while !connection.drops_output() {
+        if call.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        if call.left().is_some_and(|left| left.is_zero()) {
+            return Err(Stop::TimedOut(Limit::Total));
+        }
+        let length = match reader.read(&mut room) {
+            Ok(length) => length,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let detail = format!("The request's body could not be read: {error}");
+                return Err(with_facts(Error::argument(detail), call).into());
+            }
+        };
+        match &mut left {
+            None if length == 0 => return connection.send(LAST_CHUNK, call),
+            None => {
+                let chunk = [format!("{length:x}\r\n").as_bytes(), &room[..length], b"\r\n"].concat();
+                connection.send(&chunk, call)?;
+            }
+            Some(0) if length == 0 => return Ok(()),
+            Some(_) if length == 0 => return unfit("ended before"),
+            Some(left) if *left < length as u64 => return unfit("goes on behind"),
+            Some(left) => {
+                connection.send(&room[..length], call)?;
+                *left -= length as u64;
+            }
         }
     }
-    Ok(length)
+    Ok(())
 }
 
 /// Reads the head of the reply, passing over interim ones.
@@ -248,24 +286,33 @@ fn receive_head(
     connection: &mut Connection,
     call: &Call,
 ) -> Result<(Response<()>, RecvResponseResult), Error> {
+    // Bytes of interim replies, which count as well.
+    let mut passed = 0;
+    // Whether a line was ended since the last look: without one there is nothing new to understand.
+    let mut has_news = false;
     let head = loop {
         let ahead = connection.ahead();
-        let (length, head) = if ahead.is_empty() {
-            (0, None)
-        } else {
+        let (length, head) = if has_news {
             reply.try_response(ahead, false).map_err(|error| not_http(error, call))?
+        } else {
+            (0, None)
         };
-        let so_far = if head.is_some() { length } else { ahead.len() };
-        if so_far > HEAD {
+        if passed + if length > 0 { length } else { ahead.len() } > HEAD {
             return Err(large_head(format!("are larger than {HEAD} bytes"), call));
         }
+        passed += length;
         connection.take(length);
         if let Some(head) = head {
             break head;
         }
-        // An interim reply may have been all that was there, or not.
-        if length == 0 && connection.read_ahead(call).map_err(|stop| stopped(call, stop))? == 0 {
-            return Err(connection.ended(call));
+        // Behind an interim reply the next one may be here already.
+        if length == 0 {
+            let received = connection.read_ahead(call).map_err(|stop| stopped(call, stop))?;
+            if received == 0 {
+                return Err(connection.ended(call));
+            }
+            let ahead = connection.ahead();
+            has_news = memchr::memchr(b'\n', &ahead[ahead.len() - received..]).is_some();
         }
     };
     match reply.proceed() {
@@ -289,11 +336,18 @@ fn improper(why: &str, call: &Call) -> Error {
     with_facts(Error::new(Kind::Protocol, format!("The server's reply is not proper HTTP: {why}")), call)
 }
 
-/// Whether the server will close the connection behind its reply.
-fn says_close(head: &Response<()>) -> bool {
+/// Whether the connection ends with the reply: the server says so, or it is not beyond doubt where the
+/// reply's body ends.
+fn closes(head: &Response<()>) -> bool {
     let says = |token| has_token(head.headers(), &header::CONNECTION, token);
-    let keeps = if head.version() == Version::HTTP_10 { says("keep-alive") } else { !says("close") };
-    !keeps || head.status().is_informational()
+    let is_old = head.version() == Version::HTTP_10;
+    let keeps = !says("close") && (!is_old || says("keep-alive"));
+    let is_doubtful = head.headers().get(header::TRANSFER_ENCODING).is_some_and(|coding| {
+        is_old
+            || head.headers().contains_key(header::CONTENT_LENGTH)
+            || !coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+    });
+    !keeps || is_doubtful || head.status().is_informational()
 }
 
 fn has_token(fields: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -309,6 +363,8 @@ pub(crate) struct Body {
     /// Where the connection goes then.
     home: Weak<Pool>,
     framing: Framing,
+    /// How reading it failed.
+    failure: Option<Error>,
 }
 
 /// What tells where a body ends.
@@ -334,18 +390,27 @@ impl Body {
         &self.call
     }
 
+    /// How many bytes are still to come, where that is known.
+    pub fn length(&self) -> Option<u64> {
+        if let Framing::Length(left) = self.framing { Some(left) } else { None }
+    }
+
     /// Reads some bytes, waiting for the first until then at most, or as long as the limits allow.
     pub fn read(&mut self, room: &mut [u8], until: Option<Instant>) -> Result<Received, Error> {
         if room.is_empty() {
             return Ok(Received::Bytes(0));
         }
-        self.call.set_patience(until);
         while let Some(connection) = &mut self.connection {
+            if let Framing::Chunked(chunked) = &self.framing
+                && let Some(why) = chunked.broken()
+            {
+                return Err(self.failed(improper(why, &self.call)));
+            }
             let most = match self.framing {
                 Framing::Length(left) => left.min(room.len() as u64) as usize,
                 _ => room.len(),
             };
-            let received = match connection.read(&mut room[..most], &self.call) {
+            let received = match connection.read(&mut room[..most], &self.call, until) {
                 Ok(received) => received,
                 Err(Stop::Impatient) => return Ok(Received::Nothing),
                 Err(stop) => return Err(self.failed(stopped(&self.call, stop))),
@@ -377,7 +442,7 @@ impl Body {
                 return Ok(Received::Bytes(data));
             }
         }
-        Ok(Received::End)
+        self.failure.clone().map_or(Ok(Received::End), Err)
     }
 
     /// Lets the connection go back once the body has ended.
@@ -413,6 +478,7 @@ impl Body {
 
     fn failed(&mut self, error: Error) -> Error {
         self.connection = None;
+        self.failure = Some(error.clone());
         error
     }
 }

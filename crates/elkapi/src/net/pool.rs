@@ -54,8 +54,10 @@ impl Pool {
             return;
         }
         let mut idle = self.idle();
+        // The oldest stand first.
+        let old = idle.partition_point(|(since, _)| since.elapsed() >= IDLE_AGE);
         let too_many = idle.len().saturating_sub(most - 1);
-        let dropped: Vec<_> = idle.drain(..too_many).collect();
+        let dropped: Vec<_> = idle.drain(..too_many.max(old)).collect();
         idle.push((Instant::now(), connection));
         drop(idle);
         drop(dropped);

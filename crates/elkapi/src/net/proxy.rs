@@ -94,7 +94,7 @@ impl Talk<'_> {
 
     /// Receives some bytes; 0 at the end of the connection.
     fn receive(&mut self, room: &mut [u8]) -> Result<usize, Error> {
-        self.socket.receive(room, self.call).map_err(|stop| self.stopped(stop))
+        self.socket.receive(room, self.call, None).map_err(|stop| self.stopped(stop))
     }
 
     /// Receives exactly that many bytes and none of what follows.

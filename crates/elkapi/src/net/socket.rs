@@ -140,9 +140,10 @@ impl Socket {
         }
     }
 
-    /// Receives some bytes of a reply, waiting for the first; 0 at the end of the connection.
-    pub fn receive(&mut self, room: &mut [u8], call: &Call) -> Result<usize, Stop> {
-        let received = self.receive_records(room, call)?;
+    /// Receives some bytes of a reply, waiting for the first, `until` then where the caller has no more
+    /// patience; 0 at the end of the connection.
+    pub fn receive(&mut self, room: &mut [u8], call: &Call, until: Option<Instant>) -> Result<usize, Stop> {
+        let received = self.receive_records(room, call, until)?;
         call.count_received(received);
         self.broken |= received == 0;
         Ok(received)
@@ -150,7 +151,12 @@ impl Socket {
 
     /// The same for TLS, which alone knows which bytes are a reply's and what an end means: session
     /// tickets must not pass for the beginning of a reply.
-    pub fn receive_records(&mut self, room: &mut [u8], call: &Call) -> Result<usize, Stop> {
+    pub fn receive_records(
+        &mut self,
+        room: &mut [u8],
+        call: &Call,
+        until: Option<Instant>,
+    ) -> Result<usize, Stop> {
         self.check_owner(call)?;
         loop {
             if self.drained {
@@ -161,11 +167,13 @@ impl Socket {
                 } else {
                     ends(self.since(), call.limits.idle, Limit::Idle)
                 };
-                if self.wait_for(PollFlags::IN, call, limit, call.patience())?.is_empty() {
+                if self.wait_for(PollFlags::IN, call, limit, until)?.is_empty() {
                     return Err(Stop::Impatient);
                 }
             } else if call.is_cancelled() {
                 return Err(Stop::Cancelled);
+            } else if until.is_some_and(|at| self.since() > at) {
+                return Err(Stop::Impatient);
             }
             // A server that always has a byte ready does not outrun the total: what came before tells the time.
             if call.deadline.is_some_and(|at| self.since() >= at) {
@@ -203,6 +211,11 @@ impl Socket {
         let when = if call.received() == 0 { "before a reply" } else { "in the middle of a reply" };
         let detail = format!("The server closed the connection {when}");
         with_facts(Error::new(Kind::Connection, detail), call)
+    }
+
+    /// Whether the peer reads no further: a reply of it waits.
+    pub fn drops_output(&self) -> bool {
+        self.output_dropped
     }
 
     /// Whether it may be used again, as far as is known without asking the kernel.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::ops::Range;
+use std::time::Instant;
 
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
@@ -68,7 +69,7 @@ impl Tls {
     fn shake_hands(&mut self, call: &Call) -> Result<(), Stop> {
         while self.connection.is_handshaking() {
             self.send_records(call)?;
-            if self.connection.is_handshaking() && !self.receive_records(call)? {
+            if self.connection.is_handshaking() && !self.receive_records(call, None)? {
                 let detail = format!("{} closed the connection during the TLS handshake", self.host);
                 return Err(with_facts(Error::new(Kind::Connection, detail), call).into());
             }
@@ -117,10 +118,10 @@ impl Tls {
 
     /// Decrypts some of what came, waiting for more where nothing is left; `false` at the end of the
     /// connection. No more than that, so that what was decrypted can be taken out before the next.
-    fn receive_records(&mut self, call: &Call) -> Result<bool, Stop> {
+    fn receive_records(&mut self, call: &Call, until: Option<Instant>) -> Result<bool, Stop> {
         if self.unread.is_empty() {
             self.incoming.resize(INCOMING, 0);
-            let received = self.socket.receive_records(&mut self.incoming, call);
+            let received = self.socket.receive_records(&mut self.incoming, call, until);
             self.unread = 0..received.map_err(|stop| self.named(call, stop))?;
         }
         // An end of the connection is told by reading nothing.
@@ -146,8 +147,9 @@ impl Tls {
         with_facts(error, call).into()
     }
 
-    /// Receives some bytes of a reply, waiting for the first; 0 at the end of the connection.
-    pub fn receive(&mut self, room: &mut [u8], call: &Call) -> Result<usize, Stop> {
+    /// Receives some bytes of a reply, waiting for the first, `until` then where the caller has no more
+    /// patience; 0 at the end of the connection.
+    pub fn receive(&mut self, room: &mut [u8], call: &Call, until: Option<Instant>) -> Result<usize, Stop> {
         loop {
             match self.connection.reader().read(room) {
                 Ok(0) => {
@@ -160,7 +162,7 @@ impl Tls {
                     return Ok(received);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.receive_records(call)?;
+                    self.receive_records(call, until)?;
                 }
                 // The connection ended without TLS saying so: anybody can do that, so a reply that
                 // only an end would complete is not complete.

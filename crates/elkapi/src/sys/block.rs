@@ -13,7 +13,8 @@ pub(crate) struct Block {
     pub quotes: u64,
     pub backslashes: u64,
     pub controls: u64,
-    /// `"`, `\`, `/`, `b`, `f`, `n`, `r` and `t`: behind a backslash, an escape of two characters.
+    /// Some of `"`, `\`, `/`, `b`, `f`, `n`, `r` and `t`, which behind a backslash are an escape of two
+    /// characters: all where it costs nothing, and otherwise those of a block with a backslash.
     pub escapes: u64,
 }
 
@@ -109,17 +110,22 @@ mod avx2 {
         let never_alone = _mm256_set1_epi8(QUOTE | CONTROL);
         let escapes = _mm256_set1_epi8(QUOTE | SLASH | B_F_N | R_T);
         let (mut amiss, mut escaped) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-        for (bytes, before) in window.iter().zip(before) {
-            let kinds = kinds(vector(bytes));
-            let behind = _mm256_cmpeq_epi8(vector(before), backslash);
-            escaped = _mm256_or_si256(escaped, behind);
-            let no_escape = _mm256_cmpeq_epi8(_mm256_and_si256(kinds, escapes), _mm256_setzero_si256());
-            amiss = _mm256_or_si256(amiss, _mm256_and_si256(behind, no_escape));
-            amiss = _mm256_or_si256(amiss, _mm256_andnot_si256(behind, _mm256_and_si256(kinds, never_alone)));
+        // Asked now and then, so that the end of a short string is soon seen.
+        for (window, before) in window.chunks(8).zip(before.chunks(8)) {
+            for (bytes, before) in window.iter().zip(before) {
+                let kinds = kinds(vector(bytes));
+                let behind = _mm256_cmpeq_epi8(vector(before), backslash);
+                escaped = _mm256_or_si256(escaped, behind);
+                let none = _mm256_cmpeq_epi8(_mm256_and_si256(kinds, escapes), _mm256_setzero_si256());
+                let alone = _mm256_andnot_si256(behind, _mm256_and_si256(kinds, never_alone));
+                amiss = _mm256_or_si256(amiss, _mm256_or_si256(alone, _mm256_and_si256(behind, none)));
+            }
+            if _mm256_testz_si256(amiss, amiss) == 0 {
+                return None;
+            }
         }
         let ends_in_one = window.last().is_some_and(|bytes| bytes[31] == b'\\');
-        let is_clean = _mm256_testz_si256(amiss, amiss) == 1;
-        is_clean.then(|| ends_in_one || _mm256_testz_si256(escaped, escaped) == 0)
+        Some(ends_in_one || _mm256_testz_si256(escaped, escaped) == 0)
     }
 
     #[target_feature(enable = "avx2")]
@@ -171,8 +177,14 @@ fn portable(bytes: &[u8; LENGTH]) -> Block {
         block.quotes |= equal(b'"');
         block.backslashes |= equal(b'\\');
         block.controls |= zeros(word & (ONES * 0xe0)) << (8 * place);
-        for byte in [b'"', b'\\', b'/', b'b', b'f', b'n', b'r', b't'] {
-            block.escapes |= equal(byte);
+    }
+    block.escapes = block.quotes | block.backslashes;
+    if block.backslashes != 0 {
+        for (place, word) in words.iter().enumerate() {
+            let word = u64::from_le_bytes(*word);
+            for byte in *b"/bfnrt" {
+                block.escapes |= zeros(word ^ (ONES * u64::from(byte))) << (8 * place);
+            }
         }
     }
     block
@@ -201,8 +213,34 @@ mod tests {
                 let mut blocks = [Block::default(); 3];
                 assert_eq!(look(&[bytes, bytes].concat(), &mut blocks), 2);
                 assert_eq!(blocks, [expected, expected, Block::default()], "{byte} at {place}");
-                assert_eq!(portable(&bytes), expected, "{byte} at {place}");
+                let portable = portable(&bytes);
+                assert_eq!(Block { escapes: expected.escapes, ..portable }, expected, "{byte} at {place}");
+                assert_eq!(portable.escapes & !expected.escapes, 0, "{byte} at {place}");
                 assert_eq!(last(&bytes[..place]).quotes, expected.quotes & ((1 << place) - 1));
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_do_not_disturb_each_other() {
+        let alphabet = *b"\0\x1f \x20\"\\/bfnrtuxA\x7f\x80\xa2\xdc\xff";
+        let mut state = 11u64;
+        for _ in 0..20_000 {
+            let mut bytes = [0; LENGTH];
+            for byte in &mut bytes {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                *byte = alphabet[(state >> 33) as usize % alphabet.len()];
+            }
+            let bits = |wanted: fn(u8) -> bool| {
+                bytes.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(wanted(*byte)))
+            };
+            let mut looked = [Block::default()];
+            assert_eq!(look(&bytes, &mut looked), 1);
+            for block in [looked[0], portable(&bytes)] {
+                assert_eq!(block.quotes, bits(|byte| byte == b'"'));
+                assert_eq!(block.backslashes, bits(|byte| byte == b'\\'));
+                assert_eq!(block.controls, bits(|byte| byte < 0x20));
+                assert_eq!(block.escapes & !bits(|byte| b"\"\\/bfnrt".contains(&byte)), 0);
             }
         }
     }

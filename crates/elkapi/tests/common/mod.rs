@@ -154,6 +154,16 @@ pub struct Request {
 impl Request {
     /// Reads one request.
     pub fn read(socket: &mut impl Read) -> Request {
+        let mut request = Request::read_head(socket);
+        if let Some(length) = request.field("content-length") {
+            request.body.resize(length.parse().unwrap(), 0);
+            socket.read_exact(&mut request.body).unwrap();
+        }
+        request
+    }
+
+    /// Reads a request up to its body.
+    pub fn read_head(socket: &mut impl Read) -> Request {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -167,12 +177,7 @@ impl Request {
             .map(|line| line.split_once(':').unwrap())
             .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
             .collect();
-        let mut request = Request { line, fields, body: Vec::new() };
-        if let Some(length) = request.field("content-length") {
-            request.body.resize(length.parse().unwrap(), 0);
-            socket.read_exact(&mut request.body).unwrap();
-        }
-        request
+        Request { line, fields, body: Vec::new() }
     }
 
     /// The value of the only field of that name, whatever its case; `None` if there is none.
