@@ -245,10 +245,9 @@ impl Incoming {
             return Err(with_facts(too_large(max_body), &call)
                 .with_reply(Reply::new(self.status, self.headers, Body::new(Vec::new())), None));
         }
-        let (mut bytes, mut all) = (Vec::new(), None);
+        let mut bytes = Vec::new();
         if let (Some(length), Coding::Identity) = (announced, &coding) {
             let reserved = length.min(keep).min(INITIAL_RESERVE) as usize;
-            all = (reserved as u64 == length).then_some(reserved);
             // Room for the closing NUL, and more that is never touched: glibc gives memory back to the system,
             // and takes every page of it anew for the next call, when what is free exceeds twice the largest
             // block that it ever had. With this one it keeps what an answer, its text or picture, and a copy
@@ -257,10 +256,11 @@ impl Incoming {
         }
         let mut wire = Wire::new(self.body);
         let outcome = match coding {
-            Coding::Identity => read_up_to(&mut wire, all, keep, &mut bytes),
-            Coding::Gzip => read_up_to(MultiGzDecoder::new(&mut wire), None, keep, &mut bytes),
-            Coding::Deflate => read_up_to(ZlibDecoder::new(&mut wire), None, keep, &mut bytes),
-            Coding::Unknown(ref name) => read_up_to(&mut wire, None, keep, &mut bytes)
+            Coding::Identity => wire.read_whole(keep, &mut bytes),
+            Coding::Gzip => read_up_to(MultiGzDecoder::new(&mut wire), keep, &mut bytes),
+            Coding::Deflate => read_up_to(ZlibDecoder::new(&mut wire), keep, &mut bytes),
+            Coding::Unknown(ref name) => wire
+                .read_whole(keep, &mut bytes)
                 .and_then(|_| Err(io::Error::other(format!("its content coding {name} is not known")))),
         };
         let failure = wire.failure.take();
@@ -316,8 +316,8 @@ impl Incoming {
 pub(crate) fn decoded(headers: &Headers, bytes: Vec<u8>, limit: u64) -> Vec<u8> {
     let mut out = Vec::new();
     let _ = match Coding::of(headers) {
-        Coding::Gzip => read_up_to(MultiGzDecoder::new(&*bytes), None, limit, &mut out),
-        Coding::Deflate => read_up_to(ZlibDecoder::new(&*bytes), None, limit, &mut out),
+        Coding::Gzip => read_up_to(MultiGzDecoder::new(&*bytes), limit, &mut out),
+        Coding::Deflate => read_up_to(ZlibDecoder::new(&*bytes), limit, &mut out),
         Coding::Identity | Coding::Unknown(_) => return bytes,
     };
     out
@@ -411,6 +411,24 @@ impl Wire {
         Wire { body, read: 0, until: None, failure: None }
     }
 
+    /// Reads to the end, but not more than `limit` bytes into `out`.
+    fn read_whole(&mut self, limit: u64, out: &mut Vec<u8>) -> io::Result<Fits> {
+        loop {
+            match self.body.read_into(out) {
+                Ok(Received::Bytes(read)) => self.read += read as u64,
+                Ok(Received::End | Received::Nothing) => return Ok(Fits::Yes),
+                Err(failure) => {
+                    self.failure = Some(failure);
+                    return Err(io::Error::other("the connection failed"));
+                }
+            }
+            if out.len() as u64 > limit {
+                out.truncate(limit as usize);
+                return Ok(Fits::No);
+            }
+        }
+    }
+
     /// What a read of the decoder above came to.
     fn judge(&mut self, outcome: io::Result<usize>) -> Result<Received, Error> {
         match outcome {
@@ -453,22 +471,12 @@ enum Fits {
 /// Bytes made ready for one read: they are still in the processor's cache when they are written.
 const STEP: usize = 64 * 1024;
 
-/// Reads to the end, but not more than `limit` bytes into `out`. `announced`: so many are to come, where that
-/// is known.
-fn read_up_to(
-    mut reader: impl Read,
-    announced: Option<usize>,
-    limit: u64,
-    out: &mut Vec<u8>,
-) -> io::Result<Fits> {
+/// Reads to the end, but not more than `limit` bytes into `out`.
+fn read_up_to(mut reader: impl Read, limit: u64, out: &mut Vec<u8>) -> io::Result<Fits> {
     let mut length = out.len();
     loop {
-        // Behind what was announced only the end is looked for.
-        let step = announced.map_or(STEP, |all| all.saturating_sub(length).clamp(1, STEP));
-        if out.capacity() - length < step {
-            out.reserve(STEP);
-        }
-        out.resize(length + step, 0);
+        out.reserve(STEP);
+        out.resize(length + STEP, 0);
         match reader.read(&mut out[length..]) {
             Ok(0) => {
                 out.truncate(length);

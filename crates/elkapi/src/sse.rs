@@ -73,8 +73,9 @@ enum Line {
 /// Bare JSON is an error text; more of it serves nobody.
 const BARE_MOST: usize = 64 * 1024;
 const ROOM: usize = 16 * 1024;
-/// Where events come faster than they are taken, more of them at once.
-const ROOM_MOST: usize = 128 * 1024;
+/// Where events come faster than they are taken, more of them at once; so many that the window is not yet of
+/// the size that allocators take from the system for each stream anew.
+const ROOM_MOST: usize = 64 * 1024;
 const KEPT: usize = 1024 * 1024;
 
 impl Decoder {
@@ -105,18 +106,20 @@ impl Decoder {
             self.window = Vec::new();
             self.lent = Pending::default();
             (self.start, self.end, self.line, self.scanned) = (0, 0, 0, 0);
-        } else if self.start == self.end {
-            self.shift();
-        } else if self.window.len() - self.end < self.wanted / 4 && self.start >= self.window.len() / 2 {
-            // Moving less than half keeps the cost of moving below that of reading.
+        }
+        // The beginning of an event is moved for little; moving less than half of the window keeps the cost
+        // of moving below that of reading.
+        let pending = self.end - self.start;
+        let wanted = if pending <= ROOM / 4 { self.wanted } else { self.wanted / 4 };
+        let is_short = self.window.len() - self.end < wanted;
+        if pending == 0 || is_short && (pending <= ROOM / 4 || self.start >= self.window.len() / 2) {
             self.shift();
         }
-        let is_empty = self.start == self.end;
-        if self.window.len() - self.end < if is_empty { self.wanted } else { self.wanted / 4 } {
+        if self.window.len() - self.end < wanted {
             // Doubling a window of many megabytes would hold as much again for nothing.
             let more = if self.window.len() < 4 << 20 { self.window.len() } else { self.window.len() / 8 };
-            let larger = self.window.len() + more.max(self.wanted);
-            self.window.resize(larger, 0);
+            let more = if pending <= ROOM / 4 { wanted } else { more.max(wanted) };
+            self.window.resize(self.end + more, 0);
         }
         &mut self.window[self.end..]
     }

@@ -123,6 +123,33 @@ impl Connection {
         Ok(length)
     }
 
+    /// The same behind what the vector holds, for whose growing room the caller sees.
+    pub fn read_into(
+        &mut self,
+        out: &mut Vec<u8>,
+        call: &Call,
+        until: Option<Instant>,
+    ) -> Result<usize, Stop> {
+        let ahead = self.ahead();
+        if !ahead.is_empty() {
+            let length = ahead.len();
+            out.extend_from_slice(ahead);
+            self.take(length);
+            return Ok(length);
+        }
+        match &mut self.wire {
+            Wire::Plain(socket) => socket.receive_into(out, call, until),
+            Wire::Tls(tls) => {
+                let length = out.len();
+                // A record of TLS at once.
+                out.resize(length + ROOM.min(out.capacity() - length), 0);
+                let received = tls.receive(&mut out[length..], call, until);
+                out.truncate(length + received.as_ref().map_or(0, |received| *received));
+                received
+            }
+        }
+    }
+
     /// The connection ended where the head of a reply was due.
     pub fn ended(&mut self, call: &Call) -> Error {
         self.socket().ended(call)

@@ -12,7 +12,7 @@ use ureq_proto::client::{self, Await100Result, RecvResponseResult, SendRequestRe
 use ureq_proto::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version, header};
 use ureq_proto::{BodyMode, Error as NotHttp};
 
-use super::chunked::Chunked;
+use super::chunked::{Chunked, Undone};
 use super::connection::Connection;
 use super::dialer::{Dialer, Origin};
 use super::pool::Pool;
@@ -400,49 +400,81 @@ impl Body {
         if room.is_empty() {
             return Ok(Received::Bytes(0));
         }
-        while let Some(connection) = &mut self.connection {
-            if let Framing::Chunked(chunked) = &self.framing
-                && let Some(why) = chunked.broken()
-            {
-                return Err(self.failed(improper(why, &self.call)));
-            }
-            let most = match self.framing {
-                Framing::Length(left) => left.min(room.len() as u64) as usize,
-                _ => room.len(),
-            };
-            let received = match connection.read(&mut room[..most], &self.call, until) {
-                Ok(received) => received,
-                Err(Stop::Impatient) => return Ok(Received::Nothing),
-                Err(stop) => return Err(self.failed(stopped(&self.call, stop))),
-            };
-            if received == 0 {
-                return self.cut_off();
-            }
-            let data = match &mut self.framing {
-                Framing::Length(left) => {
-                    *left -= received as u64;
-                    received
-                }
-                Framing::Close => received,
-                Framing::Chunked(chunked) => match chunked.undo(&mut room[..received]) {
-                    Ok(undone) => {
-                        if undone.surplus > 0 {
-                            self.home = Weak::new();
-                        }
-                        undone.data
-                    }
-                    Err(why) => {
-                        let error = improper(why, &self.call);
-                        return Err(self.failed(error));
-                    }
-                },
-            };
-            self.settle();
-            if data > 0 {
-                return Ok(Received::Bytes(data));
+        loop {
+            let most = self.length().map_or(room.len(), |left| left.min(room.len() as u64) as usize);
+            self.check_framing()?;
+            let Some(connection) = &mut self.connection else { return self.ended() };
+            let received = connection.read(&mut room[..most], &self.call, until);
+            if let Some(received) = self.understood(received, room)? {
+                return Ok(received);
             }
         }
+    }
+
+    /// The same behind what the vector holds, which grows where it has little room.
+    pub fn read_into(&mut self, out: &mut Vec<u8>) -> Result<Received, Error> {
+        let length = out.len();
+        loop {
+            self.check_framing()?;
+            let Some(connection) = &mut self.connection else { return self.ended() };
+            if out.capacity() - length < STEP / 2 {
+                out.reserve(STEP);
+            }
+            let received = connection.read_into(out, &self.call, None);
+            let received = self.understood(received, &mut out[length..]);
+            let data = if let Ok(Some(Received::Bytes(data))) = &received { *data } else { 0 };
+            out.truncate(length + data);
+            if let Some(received) = received? {
+                return Ok(received);
+            }
+        }
+    }
+
+    /// Fails where what came last was no chunk.
+    fn check_framing(&mut self) -> Result<(), Error> {
+        match &self.framing {
+            Framing::Chunked(chunked) if self.connection.is_some() => match chunked.broken() {
+                Some(why) => Err(self.failed(improper(why, &self.call))),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn ended(&self) -> Result<Received, Error> {
         self.failure.clone().map_or(Ok(Received::End), Err)
+    }
+
+    /// What came of a read, its framing taken off; `None` where it was nothing but framing.
+    fn understood(
+        &mut self,
+        received: Result<usize, Stop>,
+        bytes: &mut [u8],
+    ) -> Result<Option<Received>, Error> {
+        let received = match received {
+            Ok(0) => return self.cut_off().map(Some),
+            Ok(received) => received,
+            Err(Stop::Impatient) => return Ok(Some(Received::Nothing)),
+            Err(stop) => return Err(self.failed(stopped(&self.call, stop))),
+        };
+        let undone = match &mut self.framing {
+            Framing::Close => Undone { data: received, surplus: 0 },
+            Framing::Length(left) => {
+                let data = (*left).min(received as u64) as usize;
+                *left -= data as u64;
+                Undone { data, surplus: received - data }
+            }
+            Framing::Chunked(chunked) => match chunked.undo(&mut bytes[..received]) {
+                Ok(undone) => undone,
+                Err(why) => return Err(self.failed(improper(why, &self.call))),
+            },
+        };
+        if undone.surplus > 0 {
+            // Nobody asked for what follows; the connection serves nobody else.
+            self.home = Weak::new();
+        }
+        self.settle();
+        Ok((undone.data > 0).then_some(Received::Bytes(undone.data)))
     }
 
     /// Lets the connection go back once the body has ended.

@@ -6,6 +6,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
@@ -144,9 +145,21 @@ impl Socket {
     /// patience; 0 at the end of the connection.
     pub fn receive(&mut self, room: &mut [u8], call: &Call, until: Option<Instant>) -> Result<usize, Stop> {
         let received = self.receive_records(room, call, until)?;
-        call.count_received(received);
-        self.broken |= received == 0;
-        Ok(received)
+        Ok(self.counted(received, call))
+    }
+
+    /// The same behind what the vector holds, as far as it reaches without growing.
+    pub fn receive_into(
+        &mut self,
+        out: &mut Vec<u8>,
+        call: &Call,
+        until: Option<Instant>,
+    ) -> Result<usize, Stop> {
+        let size = out.capacity() - out.len();
+        let received = self.receive_by(size, call, until, |socket| {
+            recv(socket, spare_capacity(out), RecvFlags::DONTWAIT).map(|(received, _)| received)
+        })?;
+        Ok(self.counted(received, call))
     }
 
     /// The same for TLS, which alone knows which bytes are a reply's and what an end means: session
@@ -156,6 +169,25 @@ impl Socket {
         room: &mut [u8],
         call: &Call,
         until: Option<Instant>,
+    ) -> Result<usize, Stop> {
+        self.receive_by(room.len(), call, until, |socket| {
+            recv(socket, &mut *room, RecvFlags::DONTWAIT).map(|(_, received)| received)
+        })
+    }
+
+    fn counted(&mut self, received: usize, call: &Call) -> usize {
+        call.count_received(received);
+        self.broken |= received == 0;
+        received
+    }
+
+    /// `take` takes at most `size` bytes, without waiting.
+    fn receive_by(
+        &mut self,
+        size: usize,
+        call: &Call,
+        until: Option<Instant>,
+        mut take: impl FnMut(&OwnedFd) -> Result<usize, Errno>,
     ) -> Result<usize, Stop> {
         self.check_owner(call)?;
         loop {
@@ -179,9 +211,9 @@ impl Socket {
             if call.deadline.is_some_and(|at| self.since() >= at) {
                 return Err(Stop::TimedOut(Limit::Total));
             }
-            match recv(&self.fd, &mut *room, RecvFlags::DONTWAIT) {
-                Ok((_, received)) => {
-                    self.drained = received < room.len();
+            match take(&self.fd) {
+                Ok(received) => {
+                    self.drained = received < size;
                     self.last_progress = Some(Instant::now());
                     return Ok(received);
                 }
