@@ -1,7 +1,7 @@
 //! JSON text with lazy views: parsed one level at a time, never re-serialised.
 //!
 //! [`Document`] checks a text once and then answers by member, index or JSON Pointer (RFC 6901);
-//! what was looked at is remembered. [`Value`] is gone through by `request`, which needs little of it.
+//! what was looked at is remembered. `Value` is gone through by `request`, which needs little of it.
 //! Numbers, escapes and unknown members stay exactly as they were written.
 
 mod scan;
