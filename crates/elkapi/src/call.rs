@@ -27,6 +27,8 @@ pub(crate) struct Call {
     /// Whoever holds one of these may stop the call: the caller, and a stream's own handle.
     cancels: Vec<Cancel>,
     pub interrupt: Option<Arc<dyn Interrupt>>,
+    /// When that was asked last, where it wants to be asked now and then.
+    asked: Mutex<Instant>,
     pub started: Instant,
     /// When the whole call must have ended.
     pub deadline: Option<Instant>,
@@ -61,6 +63,7 @@ impl Call {
             limits: limits.clone(),
             cancels: cancels.into_iter().collect(),
             interrupt: interrupt.cloned(),
+            asked: Mutex::new(started),
             started,
             deadline: limits.total.and_then(|total| started.checked_add(total)),
             phase: AtomicU8::new(Phase::Send as u8),
@@ -207,6 +210,20 @@ impl Call {
     /// Whether someone signalled one of its tokens.
     pub fn is_cancelled(&self) -> bool {
         self.cancels.iter().any(Cancel::is_signalled)
+    }
+
+    /// Where the interrupt hook wants to be asked now and then: when that is due next, counted over all waits,
+    /// lest a server that never lets one last keep it from being asked.
+    pub fn next_ask(&self) -> Option<Instant> {
+        let every = self.interrupt.as_ref()?.backstop()?;
+        Some(*self.asked.lock().unwrap_or_else(PoisonError::into_inner) + every)
+    }
+
+    /// Asks the interrupt hook whether to stop.
+    pub fn is_interrupted(&self) -> bool {
+        let Some(interrupt) = &self.interrupt else { return false };
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        interrupt.ask()
     }
 
     /// The tokens that may stop it.

@@ -207,6 +207,30 @@ fn an_interrupt_hook_is_asked_after_a_while_and_stops_the_call() {
 }
 
 #[test]
+fn an_interrupt_hook_is_asked_also_where_no_wait_lasts() {
+    struct Hook(AtomicUsize);
+    impl Interrupt for Hook {
+        fn ask(&self) -> bool {
+            self.0.fetch_add(1, Ordering::SeqCst) == 2
+        }
+        fn backstop(&self) -> Option<Duration> {
+            Some(Duration::from_millis(50))
+        }
+    }
+    // A byte every few milliseconds, for half a minute and more.
+    let stall = Stall::fault(Phase::Read, "drip-5");
+    let hook = Arc::new(Hook(AtomicUsize::new(0)));
+    let client = stall.client(Config::new()).with_interrupt(Some(hook.clone()));
+    let text = "moss ".repeat(2_000);
+    let request = format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    let started = Instant::now();
+    let error = client.chat_completions(&request, None).expect_err("stopped");
+    assert_eq!(error.kind(), Kind::Cancelled, "{error}");
+    assert_eq!(hook.0.load(Ordering::SeqCst), 3);
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[test]
 fn a_signalled_token_stops_later_calls_before_anything_is_sent() {
     let sim = simulator();
     let client = client_of(&sim, "/v1");

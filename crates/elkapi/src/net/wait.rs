@@ -94,16 +94,14 @@ fn wait_on(
         if call.is_cancelled() {
             return Err(Stop::Cancelled);
         }
-        let backstop = call.interrupt.as_ref().and_then(|interrupt| interrupt.backstop());
-        let mut next = [limit.map(|(at, _)| at), until].into_iter().flatten().min();
-        let mut asks = false;
-        if let Some(every) = backstop {
-            let ask_at = Instant::now() + every;
-            if next.is_none_or(|at| ask_at < at) {
-                next = Some(ask_at);
-                asks = true;
+        let mut ask_at = call.next_ask();
+        if ask_at.is_some_and(|at| Instant::now() >= at) {
+            if call.is_interrupted() {
+                return Err(Stop::Cancelled);
             }
+            ask_at = call.next_ask();
         }
+        let next = [limit.map(|(at, _)| at), until, ask_at].into_iter().flatten().min();
         let timeout = next.map(|at| timespec(at.saturating_duration_since(Instant::now())));
         match poll(fds, timeout.as_ref()) {
             Ok(0) => {
@@ -116,9 +114,6 @@ fn wait_on(
                 if until.is_some_and(|at| now >= at) {
                     return Ok(());
                 }
-                if asks && asked_to_stop(call) {
-                    return Err(Stop::Cancelled);
-                }
             }
             Ok(_) => {
                 if call.is_cancelled() {
@@ -127,17 +122,13 @@ fn wait_on(
                 return Ok(());
             }
             Err(Errno::INTR) => {
-                if asked_to_stop(call) {
+                if call.is_interrupted() {
                     return Err(Stop::Cancelled);
                 }
             }
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-fn asked_to_stop(call: &Call) -> bool {
-    call.interrupt.as_ref().is_some_and(|interrupt| interrupt.ask())
 }
 
 /// Rounded up, so that a wait never ends just before its deadline.
