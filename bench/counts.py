@@ -18,8 +18,8 @@ PROGRAMS = ("limit", "libcurl", "elkapi (C)")
 
 @dataclass(frozen=True)
 class Case:
-    """A scenario's word, what is read, N, and how many system calls more there may be where the server is late:
-    how many reads a large reply takes, and writes a large request, depends on who is faster."""
+    """A scenario's word, what is read, N, and how many system calls more a late server may cost: how many
+    reads a large reply takes, and writes a large request, depends on who is faster."""
 
     word: str
     read: str
