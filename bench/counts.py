@@ -29,12 +29,12 @@ class Case:
 
 CASES = [
     Case("small", "text", 50, 0),
-    Case("picture", "text", 3, 64),
-    Case("picture", "bytes", 3, 64),
-    Case("burst", "text", 5, 64),
-    Case("burst", "path", 5, 64),
-    Case("upload", "openai", 5, 8),
-    Case("upload", "elkapi", 5, 8),
+    Case("picture", "text", 3, 32),
+    Case("picture", "bytes", 3, 32),
+    Case("burst", "text", 5, 16),
+    Case("burst", "path", 5, 16),
+    Case("upload", "openai", 5, 4),
+    Case("upload", "elkapi", 5, 4),
 ]
 
 

@@ -14,8 +14,8 @@ pub trait Interrupt: Send + Sync {
     /// Whether to stop the call.
     fn ask(&self) -> bool;
 
-    /// Asked anew for each wait: also ask after this long without a signal. For embedders whose
-    /// signal handlers only leave a note, which may come just before the wait begins.
+    /// Asked anew for each wait: also ask where this long nobody did. For embedders whose signal handlers
+    /// only leave a note, which may come just before a wait begins, or between waits that do not last.
     fn backstop(&self) -> Option<Duration> {
         None
     }
@@ -26,7 +26,7 @@ pub(crate) struct Call {
     pub limits: Limits,
     /// Whoever holds one of these may stop the call: the caller, and a stream's own handle.
     cancels: Vec<Cancel>,
-    pub interrupt: Option<Arc<dyn Interrupt>>,
+    interrupt: Option<Arc<dyn Interrupt>>,
     /// When that was asked last, where it wants to be asked now and then.
     asked: Mutex<Instant>,
     pub started: Instant,

@@ -282,9 +282,7 @@ impl Incoming {
             _ => Ok(reply),
         }
     }
-}
 
-impl Incoming {
     /// Whether the body is said to be an event stream.
     pub fn is_event_stream(&self) -> bool {
         self.headers
@@ -303,9 +301,7 @@ impl Incoming {
         let head = Reply::new(self.status, self.headers, Body::new(Vec::new()));
         (head, Events { source })
     }
-}
 
-impl Incoming {
     /// Header fields as they came, and the body with its content coding left on.
     pub fn into_raw(self) -> (Headers, Events) {
         (self.headers, Events { source: Source::Plain(self.body) })

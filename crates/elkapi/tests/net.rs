@@ -109,6 +109,22 @@ impl Interrupt for Blocked {
     }
 }
 
+/// Stops a call the third time it is asked.
+struct ThirdTime {
+    asked: AtomicUsize,
+    every_ms: u64,
+}
+
+impl Interrupt for ThirdTime {
+    fn ask(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::SeqCst) == 2
+    }
+
+    fn backstop(&self) -> Option<Duration> {
+        Some(Duration::from_millis(self.every_ms))
+    }
+}
+
 /// Acts while the call is under way, and says when.
 fn after_a_moment(act: impl FnOnce() + Send + 'static) -> thread::JoinHandle<Instant> {
     thread::spawn(move || {
@@ -189,44 +205,26 @@ fn a_total_also_ends_a_server_that_drips() {
 
 #[test]
 fn an_interrupt_hook_is_asked_after_a_while_and_stops_the_call() {
-    struct Hook(AtomicUsize);
-    impl Interrupt for Hook {
-        fn ask(&self) -> bool {
-            self.0.fetch_add(1, Ordering::SeqCst) == 2
-        }
-        fn backstop(&self) -> Option<Duration> {
-            Some(Duration::from_millis(20))
-        }
-    }
     let stall = Stall::waiting();
-    let hook = Arc::new(Hook(AtomicUsize::new(0)));
+    let hook = Arc::new(ThirdTime { asked: AtomicUsize::new(0), every_ms: 20 });
     let client = stall.client(Config::new()).with_interrupt(Some(hook.clone()));
     let error = client.with("{}").expect("copy").chat_completions(REQUEST, None).expect_err("stopped");
     assert_eq!(error.kind(), Kind::Cancelled, "{error}");
-    assert_eq!(hook.0.load(Ordering::SeqCst), 3);
+    assert_eq!(hook.asked.load(Ordering::SeqCst), 3);
 }
 
 #[test]
 fn an_interrupt_hook_is_asked_also_where_no_wait_lasts() {
-    struct Hook(AtomicUsize);
-    impl Interrupt for Hook {
-        fn ask(&self) -> bool {
-            self.0.fetch_add(1, Ordering::SeqCst) == 2
-        }
-        fn backstop(&self) -> Option<Duration> {
-            Some(Duration::from_millis(50))
-        }
-    }
     // A byte every few milliseconds, for half a minute and more.
     let stall = Stall::fault(Phase::Read, "drip-5");
-    let hook = Arc::new(Hook(AtomicUsize::new(0)));
+    let hook = Arc::new(ThirdTime { asked: AtomicUsize::new(0), every_ms: 50 });
     let client = stall.client(Config::new()).with_interrupt(Some(hook.clone()));
     let text = "moss ".repeat(2_000);
     let request = format!(r#"{{"messages":[{{"role":"user","content":"{text}"}}]}}"#);
     let started = Instant::now();
     let error = client.chat_completions(&request, None).expect_err("stopped");
     assert_eq!(error.kind(), Kind::Cancelled, "{error}");
-    assert_eq!(hook.0.load(Ordering::SeqCst), 3);
+    assert_eq!(hook.asked.load(Ordering::SeqCst), 3);
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 

@@ -73,7 +73,7 @@ impl Connections {
             None => self.dialer.connect(call)?,
         };
         connection.begin();
-        send(written.head, written.coding, sending, &mut connection, call)?;
+        send(written.head, written.announced, sending, &mut connection, call)?;
         connection.request_left(call);
         let (head, result) = receive_head(written.reply, &mut connection, call)?;
         call.set_phase(Phase::Read);
@@ -102,24 +102,24 @@ impl Connections {
 /// A request's head as it goes out.
 struct Written {
     head: Vec<u8>,
-    coding: Coding,
+    announced: Announced,
     /// What understands the reply to it.
     reply: client::Call<RecvResponse>,
 }
 
 /// How the end of a request's body is told.
 #[derive(Clone, Copy)]
-enum Coding {
+enum Announced {
     Length(u64),
     Chunked,
 }
 
 /// Writes the head; nothing is sent yet.
 fn written(mut request: Request<()>, sending: &Sending<'_>) -> Result<Written, Error> {
-    let coding = announce(&mut request, sending)?;
+    let announced = announce(&mut request, sending)?;
     let mut call = client::Call::new(request).map_err(unusable)?;
     call.allow_non_standard_methods(true);
-    if !matches!(coding, Coding::Length(0)) {
+    if !matches!(announced, Announced::Length(0)) {
         call.force_send_body();
     }
     let mut call = call.proceed();
@@ -133,29 +133,29 @@ fn written(mut request: Request<()>, sending: &Sending<'_>) -> Result<Written, E
     }
     head.truncate(length);
     let mut body = match call.proceed().map_err(unusable)? {
-        Some(SendRequestResult::RecvResponse(reply)) => return Ok(Written { head, coding, reply }),
+        Some(SendRequestResult::RecvResponse(reply)) => return Ok(Written { head, announced, reply }),
         Some(SendRequestResult::SendBody(body)) => body,
         // Nothing is gained by waiting for the server's consent.
         Some(SendRequestResult::Await100(waiting)) => match waiting.proceed().map_err(unusable)? {
             Await100Result::SendBody(body) => body,
-            Await100Result::RecvResponse(reply) => return Ok(Written { head, coding, reply }),
+            Await100Result::RecvResponse(reply) => return Ok(Written { head, announced, reply }),
         },
         None => return Err(Error::new(Kind::Internal, "The request's head could not be written")),
     };
     // The body passes it by.
-    match coding {
-        Coding::Length(length) => {
+    match announced {
+        Announced::Length(length) => {
             body.consume_direct_write(usize::try_from(length).unwrap_or(usize::MAX)).map_err(unusable)?;
         }
-        Coding::Chunked => drop(body.write(&[], &mut [0; 16]).map_err(unusable)?),
+        Announced::Chunked => drop(body.write(&[], &mut [0; 16]).map_err(unusable)?),
     }
     let reply = body.proceed();
     let reply = reply.ok_or_else(|| Error::new(Kind::Internal, "The request's body cannot be sent"))?;
-    Ok(Written { head, coding, reply })
+    Ok(Written { head, announced, reply })
 }
 
 /// Says in the head how long the body is, where the caller has not.
-fn announce(request: &mut Request<()>, sending: &Sending<'_>) -> Result<Coding, Error> {
+fn announce(request: &mut Request<()>, sending: &Sending<'_>) -> Result<Announced, Error> {
     let wants_body = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
     let fields = request.headers_mut();
     let length = match sending {
@@ -173,13 +173,13 @@ fn announce(request: &mut Request<()>, sending: &Sending<'_>) -> Result<Coding, 
             let advice = "; it can only be \"chunked\", and without content-length";
             return refused(&header::TRANSFER_ENCODING, coding, advice);
         }
-        return Ok(Coding::Chunked);
+        return Ok(Announced::Chunked);
     }
     if let Some(announced) = announced {
         let number = announced.to_str().ok().and_then(|text| text.parse().ok());
         return match (number, length) {
-            (Some(number), None) => Ok(Coding::Length(number)),
-            (Some(number), Some(length)) if number == length => Ok(Coding::Length(length)),
+            (Some(number), None) => Ok(Announced::Length(number)),
+            (Some(number), Some(length)) if number == length => Ok(Announced::Length(length)),
             (_, Some(length)) => {
                 let advice = format!(", but the request's body has {length} bytes; leave the field out");
                 refused(&header::CONTENT_LENGTH, announced, &advice)
@@ -189,12 +189,12 @@ fn announce(request: &mut Request<()>, sending: &Sending<'_>) -> Result<Coding, 
     }
     let Some(length) = length else {
         fields.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        return Ok(Coding::Chunked);
+        return Ok(Announced::Chunked);
     };
     if length > 0 || wants_body {
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
-    Ok(Coding::Length(length))
+    Ok(Announced::Length(length))
 }
 
 /// The caller's request is not one that HTTP has.
@@ -205,16 +205,16 @@ fn unusable(error: NotHttp) -> Error {
 /// Sends head and body.
 fn send(
     head: Vec<u8>,
-    coding: Coding,
+    announced: Announced,
     sending: &mut Sending<'_>,
     connection: &mut Connection,
     call: &Call,
 ) -> Result<(), Error> {
-    let sent = match (sending, coding) {
-        (Sending::Nothing, Coding::Chunked) => connection.send_head(head, &[LAST_CHUNK], call),
-        (Sending::Nothing, Coding::Length(_)) => connection.send_head(head, &[], call),
-        (Sending::Pieces(pieces), Coding::Length(_)) => connection.send_head(head, pieces, call),
-        (Sending::Pieces(pieces), Coding::Chunked) => {
+    let sent = match (sending, announced) {
+        (Sending::Nothing, Announced::Chunked) => connection.send_head(head, &[LAST_CHUNK], call),
+        (Sending::Nothing, Announced::Length(_)) => connection.send_head(head, &[], call),
+        (Sending::Pieces(pieces), Announced::Length(_)) => connection.send_head(head, pieces, call),
+        (Sending::Pieces(pieces), Announced::Chunked) => {
             let size = format!("{:x}\r\n", pieces.iter().map(|piece| piece.len()).sum::<usize>());
             let mut chunk = vec![size.as_bytes()];
             chunk.extend_from_slice(pieces);
@@ -225,7 +225,7 @@ fn send(
         }
         (Sending::Reader(reader), _) => {
             let sent = connection.send_head(head, &[], call);
-            sent.and_then(|()| send_as_read(*reader, coding, connection, call))
+            sent.and_then(|()| send_as_read(*reader, announced, connection, call))
         }
     };
     sent.map_err(|stop| stopped(call, stop))
@@ -236,7 +236,7 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 /// Sends a body as it is read, until the server has heard enough.
 fn send_as_read(
     reader: &mut dyn Read,
-    coding: Coding,
+    announced: Announced,
     connection: &mut Connection,
     call: &Call,
 ) -> Result<(), Stop> {
@@ -245,7 +245,7 @@ fn send_as_read(
         Err(Stop::from(with_facts(Error::argument(detail), call)))
     };
     let mut room = vec![0; STEP];
-    let mut left = if let Coding::Length(length) = coding { Some(length) } else { None };
+    let mut left = if let Announced::Length(length) = announced { Some(length) } else { None };
     // A server that refuses reads no further, and its reply is to be heard.
     while !connection.drops_output() {
         if call.is_cancelled() {
