@@ -1,15 +1,17 @@
 //! Stopping calls from outside: a one-way token that any number of calls may share.
 
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::sys::loan::Loan;
 use crate::sys::wake::{Wake, WakeSlot};
 
 /// A token that stops every call it was given to, now or later, in every phase. Cheap to clone.
 ///
-/// The flag is the truth; the descriptor behind it only wakes. It is made by the first call that
-/// waits, so making a token cannot fail.
+/// The flag is the truth; what is behind it only ends waits: a descriptor that wakes, made by the first call
+/// that waits, so that making a token cannot fail, and the socket of a receive that blocks.
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<State>);
 
@@ -17,6 +19,7 @@ pub struct Cancel(Arc<State>);
 struct State {
     signalled: AtomicBool,
     slot: WakeSlot,
+    socket: Loan,
 }
 
 impl Cancel {
@@ -31,6 +34,7 @@ impl Cancel {
     /// In a forked child it stops the child's calls only.
     pub fn signal(&self) {
         self.0.signalled.store(true, Ordering::SeqCst);
+        self.0.socket.shut_down();
         self.0.slot.wake();
     }
 
@@ -47,6 +51,16 @@ impl Cancel {
     /// The descriptor to wait on; look at [`Cancel::is_signalled`] after this and before waiting.
     pub(crate) fn wake(&self) -> std::io::Result<&Wake> {
         self.0.slot.get()
+    }
+
+    /// Has the socket shut down when the token is signalled, until it is taken back; not where another
+    /// call's is. Look at [`Cancel::is_signalled`] after this and before blocking.
+    pub(crate) fn lend(&self, socket: BorrowedFd<'_>) -> bool {
+        self.0.socket.lend(socket)
+    }
+
+    pub(crate) fn take_back(&self, socket: BorrowedFd<'_>) {
+        self.0.socket.take_back(socket);
     }
 }
 

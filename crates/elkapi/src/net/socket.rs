@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::PollFlags;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, sockopt};
 
-use super::wait::{Stop, wait_for_one, with_facts};
+use super::wait::{self, Stop, wait_for_one, with_facts};
 use crate::call::Call;
 use crate::error::{Error, Kind, Limit, Phase};
 use crate::sys::{fork, socket};
 
-/// A connected, non-blocking socket.
+/// A connected socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
@@ -29,6 +29,10 @@ pub(crate) struct Socket {
     drained: bool,
     /// When the last byte was sent or received in the present exchange.
     last_progress: Option<Instant>,
+    /// What came last followed what was before it so fast that the next receive had better block than wait.
+    brisk: bool,
+    /// A receive without `DONTWAIT` blocks, for at most [`wait::RECEIVE`].
+    blocks: bool,
     /// Not to be used again: something failed, or it ended.
     broken: bool,
     /// The peer stopped reading but has replied: output is dropped, the reply is read.
@@ -55,6 +59,8 @@ impl Socket {
             written_before: 0,
             drained: true,
             last_progress: None,
+            brisk: false,
+            blocks: false,
             broken: false,
             output_dropped: false,
         }
@@ -86,18 +92,19 @@ impl Socket {
     ) -> Result<(), Stop> {
         self.check_owner(call)?;
         let mut stall = None;
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let mut watched = if replies_tell { PollFlags::OUT | PollFlags::IN } else { PollFlags::OUT };
         // Passes over empty pieces.
         IoSlice::advance_slices(&mut pieces, 0);
         while !pieces.is_empty() && !self.output_dropped {
             let taken = match &*pieces {
-                [piece] => send(&self.fd, piece, SendFlags::NOSIGNAL),
+                [piece] => send(&self.fd, piece, flags),
                 // More than a kernel takes at once (IOV_MAX) would be refused.
                 _ => sendmsg(
                     &self.fd,
                     &pieces[..pieces.len().min(64)],
                     &mut SendAncillaryBuffer::default(),
-                    SendFlags::NOSIGNAL,
+                    flags,
                 ),
             };
             match taken {
@@ -156,8 +163,8 @@ impl Socket {
         until: Option<Instant>,
     ) -> Result<usize, Stop> {
         let size = out.capacity() - out.len();
-        let received = self.receive_by(size, call, until, |socket| {
-            recv(socket, spare_capacity(out), RecvFlags::DONTWAIT).map(|(received, _)| received)
+        let received = self.receive_by(size, call, until, |socket, flags| {
+            recv(socket, spare_capacity(out), flags).map(|(received, _)| received)
         })?;
         Ok(self.counted(received, call))
     }
@@ -170,8 +177,8 @@ impl Socket {
         call: &Call,
         until: Option<Instant>,
     ) -> Result<usize, Stop> {
-        self.receive_by(room.len(), call, until, |socket| {
-            recv(socket, &mut *room, RecvFlags::DONTWAIT).map(|(_, received)| received)
+        self.receive_by(room.len(), call, until, |socket, flags| {
+            recv(socket, &mut *room, flags).map(|(_, received)| received)
         })
     }
 
@@ -181,16 +188,18 @@ impl Socket {
         received
     }
 
-    /// `take` takes at most `size` bytes, without waiting.
+    /// `take` receives at most `size` bytes.
     fn receive_by(
         &mut self,
         size: usize,
         call: &Call,
         until: Option<Instant>,
-        mut take: impl FnMut(&OwnedFd) -> Result<usize, Errno>,
+        mut take: impl FnMut(&OwnedFd, RecvFlags) -> Result<usize, Errno>,
     ) -> Result<usize, Stop> {
         self.check_owner(call)?;
         loop {
+            let blocks = self.brisk && self.can_block();
+            let mut lent = None;
             if self.drained {
                 let limit = if call.is_connecting() {
                     connect_limit(call)
@@ -199,7 +208,10 @@ impl Socket {
                 } else {
                     ends(self.since(), call.limits.idle, Limit::Idle)
                 };
-                if self.wait_for(PollFlags::IN, call, limit, until)?.is_empty() {
+                if blocks {
+                    lent = wait::lend(self.fd.as_fd(), call, limit, until)?;
+                }
+                if lent.is_none() && self.wait_for(PollFlags::IN, call, limit, until)?.is_empty() {
                     return Err(Stop::Impatient);
                 }
             } else if call.is_cancelled() {
@@ -211,17 +223,35 @@ impl Socket {
             if call.deadline.is_some_and(|at| self.since() >= at) {
                 return Err(Stop::TimedOut(Limit::Total));
             }
-            match take(&self.fd) {
+            let flags = if lent.is_some() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+            let taken = take(&self.fd, flags);
+            if lent.take().is_some() && call.is_cancelled() {
+                return Err(Stop::Cancelled);
+            }
+            match taken {
                 Ok(received) => {
+                    let now = Instant::now();
                     self.drained = received < size;
-                    self.last_progress = Some(Instant::now());
+                    self.brisk = self.last_progress.is_some_and(|before| now - before < wait::RECEIVE / 2);
+                    self.last_progress = Some(now);
                     return Ok(received);
                 }
-                Err(Errno::AGAIN) => self.drained = true,
+                // Nothing came, or not in time.
+                Err(Errno::AGAIN) => (self.drained, self.brisk) = (true, false),
+                Err(Errno::INTR) if call.is_interrupted() => return Err(Stop::Cancelled),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Has the system end a receive that blocks; whether it does.
+    fn can_block(&mut self) -> bool {
+        if !self.blocks {
+            let bounded = sockopt::set_socket_timeout(&self.fd, sockopt::Timeout::Recv, Some(wait::RECEIVE));
+            self.blocks = bounded.and_then(|()| rustix::io::ioctl_fionbio(&self.fd, false)).is_ok();
+        }
+        self.blocks
     }
 
     /// Bytes that are there already; never waits. For an idle connection.

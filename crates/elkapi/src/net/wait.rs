@@ -1,13 +1,17 @@
 //! The one place where this client blocks: on sockets and the wake descriptor, without time slices.
+//!
+//! Where bytes follow one another fast a receive may block by itself, which saves the wait before it: the
+//! socket is lent to the call's tokens meanwhile.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::call::Call;
+use crate::cancel::Cancel;
 use crate::error::{Billed, Error, Kind, Limit, Phase};
 
 /// Why a wait or a socket operation ended the call.
@@ -81,6 +85,50 @@ pub(crate) fn wait_for_one(
     }
     wait_on(&mut fds[..watched], call, call.nearest(own), until)?;
     Ok(fds[0].revents())
+}
+
+/// How long a receive blocks at most; the system may add a tick or two.
+pub(crate) const RECEIVE: Duration = Duration::from_millis(20);
+
+/// A socket in the hands of those who may stop the call, who end a receive that blocks on it.
+pub(crate) struct Lent<'a> {
+    socket: BorrowedFd<'a>,
+    cancels: &'a [Cancel],
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        for cancel in self.cancels {
+            cancel.take_back(self.socket);
+        }
+    }
+}
+
+/// Lends the socket for one receive of at most [`RECEIVE`], after which the caller looks again whether the
+/// call was cancelled. Nothing where a limit is near, or where a token has another call's socket.
+pub(crate) fn lend<'a>(
+    socket: BorrowedFd<'a>,
+    call: &'a Call,
+    own: Option<(Instant, Limit)>,
+    until: Option<Instant>,
+) -> Result<Option<Lent<'a>>, Stop> {
+    let now = Instant::now();
+    let soonest = call.nearest(own).map(|(at, _)| at).into_iter().chain(until).min();
+    if soonest.is_some_and(|at| at < now + 2 * RECEIVE) {
+        return Ok(None);
+    }
+    // What would be due in the middle of it is done before.
+    if call.next_ask().is_some_and(|at| at < now + RECEIVE) && call.is_interrupted() {
+        return Err(Stop::Cancelled);
+    }
+    let mut lent = Lent { socket, cancels: &[] };
+    for (before, cancel) in call.cancels().iter().enumerate() {
+        if !cancel.lend(socket) {
+            return Ok(None);
+        }
+        lent.cancels = &call.cancels()[..=before];
+    }
+    if call.is_cancelled() { Err(Stop::Cancelled) } else { Ok(Some(lent)) }
 }
 
 fn wait_on(

@@ -8,6 +8,7 @@
 
 pub(crate) mod block;
 pub(crate) mod fork;
+pub(crate) mod loan;
 pub(crate) mod socket;
 pub(crate) mod text;
 pub(crate) mod thread;
