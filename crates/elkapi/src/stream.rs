@@ -123,7 +123,7 @@ impl<'a> Chunk<'a> {
     /// The event's JSON as it came.
     pub fn json(&self) -> &str {
         match &self.data {
-            Data::Bytes(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
+            Data::Bytes(bytes) => simdutf8::basic::from_utf8(bytes).unwrap_or_default(),
             Data::Text(text) => text,
         }
     }

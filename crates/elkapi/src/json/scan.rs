@@ -56,8 +56,27 @@ pub(super) fn check(text: &str) -> Option<Checked> {
 
 /// Whether the text is one JSON string and nothing else.
 pub(super) fn is_string(text: &str) -> bool {
+    if is_short_and_plain(text.as_bytes()) {
+        return true;
+    }
     let mut scan = Scan { bytes: text.as_bytes(), at: 0, long: Long::default() };
     scan.string().is_some() && scan.at == text.len()
+}
+
+/// Whether it is a string without escapes that takes no longer to look at than to prepare for a long one, as
+/// what an event adds to a text mostly is.
+fn is_short_and_plain(text: &[u8]) -> bool {
+    const MOST: usize = 128;
+    let Some(inner) = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")) else {
+        return false;
+    };
+    if inner.len() > MOST {
+        return false;
+    }
+    let (words, rest) = inner.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    words.iter().chain([&last]).all(|word| to_be_escaped(u64::from_le_bytes(*word)) == 0)
 }
 
 struct Scan<'a> {
@@ -497,6 +516,8 @@ mod tests {
         let theirs = serde_json::from_str::<&RawValue>(text).ok().map(RawValue::get);
         let ours = check(text).map(|checked| &text[checked.value]);
         assert_eq!(ours, theirs, "{text:?}");
+        let is_whole_string = theirs.is_some_and(|value| value == text && value.starts_with('"'));
+        assert_eq!(is_string(text), is_whole_string, "{text:?}");
     }
 
     #[test]
