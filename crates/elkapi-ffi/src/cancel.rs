@@ -58,7 +58,7 @@ pub unsafe extern "C" fn elk_cancel_ref(cancel: *const elk_cancel) -> *mut elk_c
 pub unsafe extern "C" fn elk_cancel_signal(cancel: *const elk_cancel) {
     // The only function that does not stand behind the panic wall, which counts in a thread-local:
     // the first use of one on a thread may allocate, under a lock that the interrupted code may hold.
-    // There is nothing to catch: two stores, a load and one write(2).
+    // There is nothing to catch: loads, stores and compares, at most one shutdown(2), and one write(2).
     keeping_errno(|| {
         if let Some(cancel) = borrowed!(cancel) {
             cancel.0.signal();

@@ -1,11 +1,10 @@
 //! Stopping calls from outside: a one-way token that any number of calls may share.
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::sys::loan::Loan;
+use crate::sys::loan::{Loan, Number};
 use crate::sys::wake::{Wake, WakeSlot};
 
 /// A token that stops every call it was given to, now or later, in every phase. Cheap to clone.
@@ -53,13 +52,13 @@ impl Cancel {
         self.0.slot.get()
     }
 
-    /// Has the socket shut down when the token is signalled, until it is taken back; not where another
-    /// call's is. Look at [`Cancel::is_signalled`] after this and before blocking.
-    pub(crate) fn lend(&self, socket: BorrowedFd<'_>) -> bool {
+    /// Has the socket shut down when the token is signalled, until it is taken back; `false` where another
+    /// call's is lent already. Look at [`Cancel::is_signalled`] after this and before blocking.
+    pub(crate) fn lend(&self, socket: Number) -> bool {
         self.0.socket.lend(socket)
     }
 
-    pub(crate) fn take_back(&self, socket: BorrowedFd<'_>) {
+    pub(crate) fn take_back(&self, socket: Number) {
         self.0.socket.take_back(socket);
     }
 }

@@ -223,9 +223,11 @@ impl Socket {
             if call.deadline.is_some_and(|at| self.since() >= at) {
                 return Err(Stop::TimedOut(Limit::Total));
             }
-            let flags = if lent.is_some() { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
-            let taken = take(&self.fd, flags);
-            if lent.take().is_some() && call.is_cancelled() {
+            let waited = lent.is_some();
+            let taken = take(&self.fd, if waited { RecvFlags::empty() } else { RecvFlags::DONTWAIT });
+            // Taken back first: only then is a shutdown known for the cancel that it was.
+            drop(lent);
+            if waited && call.is_cancelled() {
                 return Err(Stop::Cancelled);
             }
             match taken {
@@ -236,8 +238,11 @@ impl Socket {
                     self.last_progress = Some(now);
                     return Ok(received);
                 }
-                // Nothing came, or not in time.
-                Err(Errno::AGAIN) => (self.drained, self.brisk) = (true, false),
+                Err(Errno::AGAIN) => {
+                    self.drained = true;
+                    // Where it was waited for, it is late.
+                    self.brisk &= !waited;
+                }
                 Err(Errno::INTR) if call.is_interrupted() => return Err(Stop::Cancelled),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -245,9 +250,12 @@ impl Socket {
         }
     }
 
-    /// Has the system end a receive that blocks; whether it does.
+    /// Has receives that may block end by themselves; whether they do.
+    ///
+    /// On Linux alone: only there does `DONTWAIT` keep a send from blocking whatever the socket's mode is,
+    /// and does a signal end a receive that has a time limit, also where its handler asks for a restart.
     fn can_block(&mut self) -> bool {
-        if !self.blocks {
+        if !self.blocks && cfg!(any(target_os = "linux", target_os = "android")) {
             let bounded = sockopt::set_socket_timeout(&self.fd, sockopt::Timeout::Recv, Some(wait::RECEIVE));
             self.blocks = bounded.and_then(|()| rustix::io::ioctl_fionbio(&self.fd, false)).is_ok();
         }

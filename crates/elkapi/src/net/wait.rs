@@ -1,7 +1,7 @@
-//! The one place where this client blocks: on sockets and the wake descriptor, without time slices.
+//! Waiting, on sockets and the wake descriptor, without time slices.
 //!
-//! Where bytes follow one another fast a receive may block by itself, which saves the wait before it: the
-//! socket is lent to the call's tokens meanwhile.
+//! Nothing else in this client blocks but a receive where bytes follow one another fast, which saves the wait
+//! before it: its socket is lent to the call's tokens meanwhile.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use crate::call::Call;
 use crate::cancel::Cancel;
 use crate::error::{Billed, Error, Kind, Limit, Phase};
+use crate::sys::loan::Number;
 
 /// Why a wait or a socket operation ended the call.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ pub(crate) const RECEIVE: Duration = Duration::from_millis(20);
 
 /// A socket in the hands of those who may stop the call, who end a receive that blocks on it.
 pub(crate) struct Lent<'a> {
-    socket: BorrowedFd<'a>,
+    socket: Number,
     cancels: &'a [Cancel],
 }
 
@@ -107,7 +108,7 @@ impl Drop for Lent<'_> {
 /// Lends the socket for one receive of at most [`RECEIVE`], after which the caller looks again whether the
 /// call was cancelled. Nothing where a limit is near, or where a token has another call's socket.
 pub(crate) fn lend<'a>(
-    socket: BorrowedFd<'a>,
+    socket: BorrowedFd<'_>,
     call: &'a Call,
     own: Option<(Instant, Limit)>,
     until: Option<Instant>,
@@ -117,13 +118,19 @@ pub(crate) fn lend<'a>(
     if soonest.is_some_and(|at| at < now + 2 * RECEIVE) {
         return Ok(None);
     }
-    // What would be due in the middle of it is done before.
-    if call.next_ask().is_some_and(|at| at < now + RECEIVE) && call.is_interrupted() {
-        return Err(Stop::Cancelled);
+    let is_asked_meanwhile = || call.next_ask().is_some_and(|at| at < now + RECEIVE);
+    if is_asked_meanwhile() {
+        // Before it, then, unless that is too seldom.
+        if call.is_interrupted() {
+            return Err(Stop::Cancelled);
+        }
+        if is_asked_meanwhile() {
+            return Ok(None);
+        }
     }
-    let mut lent = Lent { socket, cancels: &[] };
+    let mut lent = Lent { socket: Number::of(socket), cancels: &[] };
     for (before, cancel) in call.cancels().iter().enumerate() {
-        if !cancel.lend(socket) {
+        if !cancel.lend(lent.socket) {
             return Ok(None);
         }
         lent.cancels = &call.cancels()[..=before];
