@@ -78,6 +78,7 @@ CLIENTS = {
     "elkapi (Rust)": rust("with_elkapi"),
     "reqwest": rust("with_reqwest"),
     "async-openai": rust("with_async_openai"),
+    "bare socket (Python)": python("socket"),
     "elkapi (Python)": python("elkapi"),
     "openai over elkapi": python("openai_over_elkapi", "openai", str(ROOT / "python")),
     "openai": python("openai", "openai"),

@@ -87,6 +87,7 @@ STREAM_TEXT = {
     "libcurl": "the same, in the write callback",
     "elkapi (C)": "`elk_stream_text`",
     "elkapi (Rust)": "`chunk.text()`",
+    "bare socket (Python)": "as the limit",
     "elkapi (Python)": "`chunk.text`",
 }
 STREAM = [
@@ -94,7 +95,7 @@ STREAM = [
     Row("elkapi (C)", "path", STREAM_PATH["elkapi (C)"]),
     Row("elkapi (Rust)", "text", STREAM_TEXT["elkapi (Rust)"]),
     *(Row(name, "path", STREAM_PATH[name]) for name in ("reqwest", "async-openai")),
-    Row("elkapi (Python)", "text", STREAM_TEXT["elkapi (Python)"]),
+    *(Row(name, "text", STREAM_TEXT[name]) for name in ("bare socket (Python)", "elkapi (Python)")),
     *(Row(name, "path", STREAM_PATH[name]) for name in IN_PYTHON),
 ]
 #: Many at once, in words.
@@ -129,7 +130,7 @@ SCENARIOS = [
         STREAM,
         calls=1,
         # Half a second each: which of them the machine disturbs is chance.
-        rounds=(11, 3),
+        rounds=(15, 3),
         times=("age, median, µs", "age, 99 %, µs"),
         cpu="CPU per event, µs",
     ),
