@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::sys::block::{self, LENGTH};
+
 /// The text of a well-formed JSON string, quotes included in the input; lone surrogates become U+FFFD.
 pub fn unescape(raw: &str) -> Cow<'_, str> {
     let inner = inner(raw);
@@ -73,36 +75,50 @@ pub fn quote(text: &str) -> String {
 
 /// Appends text as a JSON string, quotes included.
 pub fn quote_into(text: &str, out: &mut Vec<u8>) {
-    // What is escaped in prose stands close together: the pieces are put together here, since to copy each
-    // by itself would cost more than to look for it.
-    let mut block = [0; 256];
-    let most = block.len() - LENGTH - ESCAPE;
-    let mut filled = 0;
     out.reserve(text.len() + text.len() / 16 + 2);
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(word) = rest.first_chunk::<LENGTH>() {
-        block[filled..filled + LENGTH].copy_from_slice(word);
-        let marks = to_be_escaped(u64::from_le_bytes(*word));
-        let plain = if marks == 0 { LENGTH } else { marks.trailing_zeros() as usize / 8 };
-        filled += plain;
-        if marks == 0 {
+    if rest.len() > LENGTH {
+        // What is escaped in prose stands close together: the pieces are put together here, since to copy
+        // each by itself would cost more than to look for it.
+        let mut staged = [0; 1024];
+        let most = staged.len() - LENGTH * (ESCAPE + 1);
+        let mut filled = 0;
+        while let Some(two) = rest.first_chunk::<{ 2 * LENGTH }>() {
+            filled = quote_block(two, &mut staged, filled);
             rest = &rest[LENGTH..];
-        } else {
-            let (escape, length) = escaped(word[plain]);
-            block[filled..filled + ESCAPE].copy_from_slice(&escape);
-            filled += length;
-            rest = &rest[plain + 1..];
+            if filled > most {
+                out.extend_from_slice(&staged[..filled]);
+                filled = 0;
+            }
         }
-        if filled > most {
-            out.extend_from_slice(&block[..filled]);
+        out.extend_from_slice(&staged[..filled]);
+    }
+    // The same for a short text, word by word.
+    let mut staged = [0; 256];
+    let mut filled = 0;
+    while let Some(word) = rest.first_chunk::<8>() {
+        if filled > staged.len() - word.len() - ESCAPE {
+            out.extend_from_slice(&staged[..filled]);
             filled = 0;
         }
+        staged[filled..][..8].copy_from_slice(word);
+        let marks = to_be_escaped(u64::from_le_bytes(*word));
+        if marks == 0 {
+            filled += word.len();
+            rest = &rest[word.len()..];
+        } else {
+            let plain = marks.trailing_zeros() as usize / 8;
+            filled += plain;
+            filled += stage_escape(&mut staged[filled..], word[plain]);
+            rest = &rest[plain + 1..];
+        }
     }
-    out.extend_from_slice(&block[..filled]);
+    out.extend_from_slice(&staged[..filled]);
     for byte in rest {
         if *byte < 0x20 || matches!(byte, b'"' | b'\\') {
-            let (escape, length) = escaped(*byte);
+            let mut escape = [0; ESCAPE];
+            let length = stage_escape(&mut escape, *byte);
             out.extend_from_slice(&escape[..length]);
         } else {
             out.push(*byte);
@@ -111,8 +127,23 @@ pub fn quote_into(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Bytes that are looked at together.
-const LENGTH: usize = 8;
+/// Puts the first of two blocks behind what is staged, and says how far it reaches. A whole block is copied
+/// from wherever a piece of it begins; what is too much is written over.
+fn quote_block(two: &[u8; 2 * LENGTH], staged: &mut [u8], mut filled: usize) -> usize {
+    let mut marks = two.first_chunk().map_or(0, block::to_be_escaped);
+    let mut done = 0;
+    while marks != 0 {
+        let place = marks.trailing_zeros() as usize;
+        marks &= marks - 1;
+        staged[filled..][..LENGTH].copy_from_slice(&two[done..][..LENGTH]);
+        filled += place - done;
+        filled += stage_escape(&mut staged[filled..], two[place]);
+        done = place + 1;
+    }
+    staged[filled..][..LENGTH].copy_from_slice(&two[done..][..LENGTH]);
+    filled + LENGTH - done
+}
+
 /// Bytes of the longest escape.
 const ESCAPE: usize = 6;
 
@@ -126,23 +157,38 @@ pub(super) fn to_be_escaped(word: u64) -> u64 {
     (below(word, 0x20) | is(b'"') | is(b'\\')) & (EACH * 0x80)
 }
 
-/// The escape of a byte, and how long it is.
-fn escaped(byte: u8) -> ([u8; ESCAPE], usize) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let short = match byte {
-        b'"' | b'\\' => byte,
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        0x08 => b'b',
-        0x0c => b'f',
-        _ => {
-            let digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-            return ([b'\\', b'u', b'0', b'0', digits[0], digits[1]], ESCAPE);
-        }
-    };
-    ([b'\\', short, 0, 0, 0, 0], 2)
+/// Puts the escape of a byte there, and says how long it is.
+fn stage_escape(staged: &mut [u8], byte: u8) -> usize {
+    let (escape, length) = &ESCAPES[usize::from(byte & 0x7f)];
+    staged[..ESCAPE].copy_from_slice(escape);
+    usize::from(*length)
 }
+
+/// The escapes of those that have to be, and how long they are: looked up, since which one comes next cannot
+/// be foreseen.
+static ESCAPES: [([u8; ESCAPE], u8); 128] = {
+    let mut all = [([0; ESCAPE], 0); 128];
+    let mut byte = 0;
+    while byte < all.len() {
+        let short = match byte as u8 {
+            b'"' => b'"',
+            b'\\' => b'\\',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x08 => b'b',
+            0x0c => b'f',
+            _ => 0,
+        };
+        let digits = b"0123456789abcdef";
+        all[byte] = match short {
+            0 => ([b'\\', b'u', b'0', b'0', digits[byte >> 4], digits[byte & 15]], ESCAPE as u8),
+            short => ([b'\\', short, 0, 0, 0, 0], 2),
+        };
+        byte += 1;
+    }
+    all
+};
 
 #[cfg(test)]
 mod tests {

@@ -55,6 +55,17 @@ pub(crate) fn goes_on(bytes: &[u8], at: usize) -> Option<bool> {
     None
 }
 
+/// One bit for each byte of a block that has to be escaped in a string: quotes, backslashes and control
+/// characters.
+pub(crate) fn to_be_escaped(bytes: &[u8; LENGTH]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has AVX2, as was just asked.
+        return unsafe { avx2::to_be_escaped(bytes) };
+    }
+    portable_to_be_escaped(bytes)
+}
+
 /// A block of which less than all is there, as if zeros followed, which no string has.
 pub(crate) fn last(bytes: &[u8]) -> Block {
     let mut whole = [0; LENGTH];
@@ -149,6 +160,16 @@ mod avx2 {
     }
 
     #[target_feature(enable = "avx2")]
+    pub(crate) fn to_be_escaped(bytes: &[u8; LENGTH]) -> u64 {
+        let wanted = _mm256_set1_epi8(QUOTE | BACKSLASH | CONTROL);
+        let (halves, _) = bytes.as_chunks::<32>();
+        halves.iter().rev().fold(0, |marks, bytes| {
+            let kinds = _mm256_and_si256(kinds(vector(bytes)), wanted);
+            marks << 32 | bits(_mm256_cmpeq_epi8(kinds, _mm256_setzero_si256())) ^ u64::from(u32::MAX)
+        })
+    }
+
+    #[target_feature(enable = "avx2")]
     fn vector(bytes: &[u8; 32]) -> __m256i {
         // SAFETY: 32 bytes are there, and they need not be aligned.
         unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
@@ -160,14 +181,33 @@ mod avx2 {
     }
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = ONES * 0x80;
+
+/// The highest bit of each byte that is not zero; others are of no meaning.
+fn others(word: u64) -> u64 {
+    ((word & !HIGH) + !HIGH) | word
+}
+
+/// One bit for each byte whose highest is not set.
+fn gathered(others: u64) -> u64 {
+    // The high bits are gathered in the highest byte.
+    ((!others & HIGH) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+fn portable_to_be_escaped(bytes: &[u8; LENGTH]) -> u64 {
+    let (words, _) = bytes.as_chunks::<8>();
+    words.iter().rev().fold(0, |marks, word| {
+        let word = u64::from_le_bytes(*word);
+        let is_not = |byte: u8| others(word ^ (ONES * u64::from(byte)));
+        marks << 8 | gathered(is_not(b'"') & is_not(b'\\') & others(word & (ONES * 0xe0)))
+    })
+}
+
 fn portable(bytes: &[u8; LENGTH]) -> Block {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = ONES * 0x80;
     /// One bit for each byte that is zero.
     fn zeros(word: u64) -> u64 {
-        let others = ((word & !HIGH) + !HIGH) | word;
-        // The high bits are gathered in the highest byte.
-        ((!others & HIGH) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+        gathered(others(word))
     }
     let mut block = Block::default();
     let (words, _) = bytes.as_chunks::<8>();
@@ -234,6 +274,8 @@ mod tests {
             let bits = |wanted: fn(u8) -> bool| {
                 bytes.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(wanted(*byte)))
             };
+            let escaped = bits(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\'));
+            assert_eq!([to_be_escaped(&bytes), portable_to_be_escaped(&bytes)], [escaped; 2]);
             let mut looked = [Block::default()];
             assert_eq!(look(&bytes, &mut looked), 1);
             for block in [looked[0], portable(&bytes)] {
