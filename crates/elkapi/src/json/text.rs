@@ -77,45 +77,57 @@ pub fn quote(text: &str) -> String {
 pub fn quote_into(text: &str, out: &mut Vec<u8>) {
     out.reserve(text.len() + text.len() / 16 + 2);
     out.push(b'"');
-    let mut rest = text.as_bytes();
-    if rest.len() > LENGTH {
-        // What is escaped in prose stands close together: the pieces are put together here, since to copy
-        // each by itself would cost more than to look for it.
-        let mut staged = [0; 1024];
-        let most = staged.len() - LENGTH * (ESCAPE + 1);
-        let mut filled = 0;
-        while let Some(two) = rest.first_chunk::<{ 2 * LENGTH }>() {
-            filled = quote_block(two, &mut staged, filled);
-            rest = &rest[LENGTH..];
-            if filled > most {
-                out.extend_from_slice(&staged[..filled]);
-                filled = 0;
-            }
-        }
-        out.extend_from_slice(&staged[..filled]);
+    let rest = quote_blocks(text.as_bytes(), out);
+    quote_words(rest, out);
+    out.push(b'"');
+}
+
+/// Quotes whole blocks that have another one behind them, and gives the rest.
+fn quote_blocks<'a>(mut text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    if text.len() < 2 * LENGTH {
+        return text;
     }
-    // The same for a short text, word by word.
-    let mut staged = [0; 256];
+    // What is escaped in prose stands close together: the pieces are put together here, since to copy each by
+    // itself would cost more than to look for it.
+    let mut staged = [0; 1024];
+    let most = staged.len() - LENGTH * (ESCAPE + 1);
     let mut filled = 0;
-    while let Some(word) = rest.first_chunk::<8>() {
-        if filled > staged.len() - word.len() - ESCAPE {
+    while let Some(two) = text.first_chunk::<{ 2 * LENGTH }>() {
+        filled = quote_block(two, &mut staged, filled);
+        text = &text[LENGTH..];
+        if filled > most {
             out.extend_from_slice(&staged[..filled]);
             filled = 0;
         }
+    }
+    out.extend_from_slice(&staged[..filled]);
+    text
+}
+
+/// The same for a short text, word by word.
+fn quote_words(mut text: &[u8], out: &mut Vec<u8>) {
+    let mut staged = [0; 256];
+    let most = staged.len() - 8 - ESCAPE;
+    let mut filled = 0;
+    while let Some(word) = text.first_chunk::<8>() {
         staged[filled..][..8].copy_from_slice(word);
         let marks = to_be_escaped(u64::from_le_bytes(*word));
         if marks == 0 {
             filled += word.len();
-            rest = &rest[word.len()..];
+            text = &text[word.len()..];
         } else {
             let plain = marks.trailing_zeros() as usize / 8;
             filled += plain;
             filled += stage_escape(&mut staged[filled..], word[plain]);
-            rest = &rest[plain + 1..];
+            text = &text[plain + 1..];
+        }
+        if filled > most {
+            out.extend_from_slice(&staged[..filled]);
+            filled = 0;
         }
     }
     out.extend_from_slice(&staged[..filled]);
-    for byte in rest {
+    for byte in text {
         if *byte < 0x20 || matches!(byte, b'"' | b'\\') {
             let mut escape = [0; ESCAPE];
             let length = stage_escape(&mut escape, *byte);
@@ -124,7 +136,6 @@ pub fn quote_into(text: &str, out: &mut Vec<u8>) {
             out.push(*byte);
         }
     }
-    out.push(b'"');
 }
 
 /// Puts the first of two blocks behind what is staged, and says how far it reaches. A whole block is copied
