@@ -25,11 +25,11 @@ class Case:
     word: str
     read: str
     calls: int
-    late: int
+    late: float
 
 
 CASES = [
-    Case("small", "text", 50, 1),
+    Case("small", "text", 50, 0.3),
     Case("picture", "text", 3, 32),
     Case("picture", "bytes", 3, 32),
     Case("burst", "text", 5, 16),

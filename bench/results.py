@@ -37,11 +37,11 @@ class Results:
         return next((one for one in rows if one.read == key.read), rows[0] if rows else None)
 
     def ratio(self, key: Key, figure: str, client: str) -> float | None:
-        """The median of the ratios within each round."""
+        """The median of the ratios within each round in which both took part, which are the first ones."""
         base = self.base(key, client)
         if base is None or key not in self.lines:
             return None
-        pairs = zip(self.values(key, figure), self.values(base, figure), strict=True)
+        pairs = zip(self.values(key, figure), self.values(base, figure), strict=False)
         return statistics.median(mine / other for mine, other in pairs)
 
     def worst(self, key: Key, figure: str, clients: Iterable[str]) -> tuple[float, str] | None:

@@ -28,7 +28,7 @@ from clients import CLIENTS, PACKAGES, Line, run
 from counts import CASES, PROGRAMS, count
 from ground import BUILD, RELEASE, ROOT, Server, authority, compiled, running, simulator
 from results import Key, Results
-from scenarios import SCENARIOS, STOPPED, Row, Scenario
+from scenarios import IN_ALL_ROUNDS, SCENARIOS, STOPPED, Row, Scenario
 from targets import cells
 
 sys.path.insert(0, str(ROOT / "tests" / "c"))
@@ -132,8 +132,11 @@ class Bench:
 
         tell(f"({scenario.letter}) {scenario.title}")
         calls = {row: scenario.calls or as_many_as_fit(row) for row in self.rows(scenario)}
-        for _ in range(scenario.rounds[self.quick] or self.rounds):
+        rounds = scenario.rounds[self.quick] or self.rounds
+        for number in range(max(rounds, scenario.close[self.quick])):
             for row in calls:
+                if number >= rounds and row.client not in IN_ALL_ROUNDS:
+                    continue
                 key = Key(scenario.word, row.client, row.read)
                 line = one(row, calls[row])
                 self.results.lines.setdefault(key, []).append(line)

@@ -18,15 +18,17 @@ connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 def streamed() -> int:
     connection.sendall(HEAD.encode() + BODY)
-    name, read, rest = b'"content":"', 0, b""
-    while True:
-        *lines, rest = (rest + connection.recv(1 << 16)).split(b"\n")
+    name, read, rest, end = b'"content":"', 0, b"", [b"", b""]
+    while end != [b"0\r", b"\r"]:
+        piece = connection.recv(1 << 16)
+        assert piece, "the connection ended"
+        *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             start = line.find(name) + len(name)
             if start > len(name):
                 read += event_text(line[start : line.index(b'"', start)].decode())
-        if lines[-2:] == [b"0\r", b"\r"]:
-            return read
+        end = (end + lines)[-2:]
+    return read
 
 
 run(streamed, streamed)

@@ -212,10 +212,15 @@ impl Call {
         self.cancels.iter().any(Cancel::is_signalled)
     }
 
-    /// Where the interrupt hook wants to be asked now and then: when that is due next, counted over all waits,
-    /// lest a server that never lets one last keep it from being asked.
+    /// How often the interrupt hook wants to be asked, if now and then.
+    pub fn asks_every(&self) -> Option<Duration> {
+        self.interrupt.as_ref()?.backstop()
+    }
+
+    /// When that is due next, counted over all waits, lest a server that never lets one last keep it from being
+    /// asked.
     pub fn next_ask(&self) -> Option<Instant> {
-        let every = self.interrupt.as_ref()?.backstop()?;
+        let every = self.asks_every()?;
         Some(*self.asked.lock().unwrap_or_else(PoisonError::into_inner) + every)
     }
 

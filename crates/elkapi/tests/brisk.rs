@@ -4,7 +4,7 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use elkapi::{Cancel, Client, Config, Interrupt, Kind, Limit, Step, Stream};
 
 mod common;
-use common::{BOUND, HELLO, Request, Server, accept, config};
+use common::{BOUND, HELLO, KEY, Request, Server, accept, config};
 
 const EVENT: &[u8] = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"moss \"}}]}\n\n";
 
@@ -39,7 +39,7 @@ fn falls_silent() -> Server<()> {
 }
 
 fn opened(base_url: &str, changes: Config, cancel: Option<&Cancel>) -> Stream {
-    let client = Client::new(changes.environment(false).base_url(base_url).api_key(common::KEY)).unwrap();
+    let client = Client::new(changes.environment(false).base_url(base_url).api_key(KEY)).unwrap();
     client.chat_completions_stream(HELLO, cancel).unwrap()
 }
 
@@ -141,12 +141,22 @@ fn streams_that_share_a_token_are_all_stopped() {
     assert!(took < Duration::from_millis(12), "{took:?}");
 }
 
-/// Sends a signal to the thread that asks for it, whose handler wants interrupted calls to go on.
-struct Signalled(AtomicI32);
+/// Stops a call once it is set; asked when a signal comes, and else too seldom for that to matter here.
+#[derive(Default)]
+struct Stopping {
+    set: AtomicBool,
+    asked: AtomicUsize,
+    every_ms: u64,
+}
 
-impl Interrupt for Signalled {
+impl Interrupt for Stopping {
     fn ask(&self) -> bool {
-        self.0.load(Ordering::SeqCst) != 0
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.set.load(Ordering::SeqCst)
+    }
+
+    fn backstop(&self) -> Option<Duration> {
+        Some(Duration::from_millis(self.every_ms))
     }
 }
 
@@ -163,14 +173,14 @@ fn a_signal_ends_a_receive_that_blocks_where_its_hook_says_so() {
     }
     let server = falls_silent();
     let took = middle(|| {
-        let hook = Arc::new(Signalled(AtomicI32::new(0)));
+        let hook = Arc::new(Stopping { every_ms: 1_000, ..Stopping::default() });
         let client = Client::new(config(&server.base_url)).unwrap().with_interrupt(Some(hook.clone()));
         let mut stream = client.chat_completions_stream(HELLO, None).unwrap();
         read(&mut stream);
         let reader = this_thread();
         let sent = thread::spawn(move || {
             let seen = is_seen_in_receive(reader);
-            hook.0.store(1, Ordering::SeqCst);
+            hook.set.store(true, Ordering::SeqCst);
             let at = Instant::now();
             // SAFETY: a signal to a thread of this process, which handles it.
             let status = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), reader, libc::SIGUSR2) };
@@ -186,11 +196,27 @@ fn a_signal_ends_a_receive_that_blocks_where_its_hook_says_so() {
 }
 
 #[test]
+fn a_hook_is_asked_hardly_oftener_than_it_wants() {
+    let server = Server::start(|listener| {
+        let mut socket = accept(&listener);
+        stream_in_chunks(&mut socket, 2_000);
+    });
+    let hook = Arc::new(Stopping { every_ms: 10, ..Stopping::default() });
+    let client = Client::new(config(&server.base_url)).unwrap().with_interrupt(Some(hook.clone()));
+    let started = Instant::now();
+    let (_, error) = client.chat_completions_stream(HELLO, None).unwrap().finish();
+    let (asked, took) = (hook.asked.load(Ordering::SeqCst), started.elapsed());
+    assert!(error.is_none(), "{error:?}");
+    assert!(asked > 0 && asked as u128 <= took.as_millis() / 10, "{asked} times in {took:?}");
+    server.join();
+}
+
+#[test]
 fn limits_end_a_stream_that_falls_silent_at_their_time() {
     let server = falls_silent();
     for (changes, limit, least) in [
-        (Config::new().idle_timeout_ms(100u64), Limit::Idle, 100),
-        (Config::new().total_timeout_ms(200u64), Limit::Total, 200),
+        (Config::new().idle_timeout_ms(300u64), Limit::Idle, 300),
+        (Config::new().total_timeout_ms(600u64), Limit::Total, 600),
     ] {
         let started = Instant::now();
         let mut stream = opened(&server.base_url, changes, None);
@@ -199,8 +225,8 @@ fn limits_end_a_stream_that_falls_silent_at_their_time() {
         let error = stream.poll(None).unwrap_err();
         let took = if limit == Limit::Idle { silent.elapsed() } else { started.elapsed() };
         assert_eq!(error.limit(), Some(limit), "{error}");
-        // The idle limit counts from when the last bytes came, a moment before they were read.
-        assert!(took >= Duration::from_millis(least - 5), "{took:?} for {limit:?}");
+        // The idle limit counts from when the last bytes came, which a busy machine may have read later.
+        assert!(took >= Duration::from_millis(least / 2), "{took:?} for {limit:?}");
         assert!(took < Duration::from_millis(least + 500), "{took:?} for {limit:?}");
     }
 }
@@ -239,7 +265,7 @@ fn a_connection_whose_receives_blocked_serves_the_next_calls() {
     let server = Server::start(|listener| {
         let mut socket = accept(&listener);
         for _ in 0..CALLS {
-            stream_in_chunks(&mut socket);
+            stream_in_chunks(&mut socket, EVENTS);
         }
     });
     let client = Client::new(config(&server.base_url)).unwrap();
@@ -255,7 +281,7 @@ fn a_send_on_a_connection_whose_receives_blocked_ends_at_its_limit_and_by_a_canc
         let (over, is_over) = mpsc::channel::<()>();
         let server = Server::start(move |listener| {
             let mut socket = accept(&listener);
-            stream_in_chunks(&mut socket);
+            stream_in_chunks(&mut socket, EVENTS);
             // Reads no further.
             let _ = is_over.recv_timeout(BOUND);
         });
@@ -278,19 +304,20 @@ fn a_send_on_a_connection_whose_receives_blocked_ends_at_its_limit_and_by_a_canc
         });
         let expected = if cancels { (Kind::Cancelled, None) } else { (Kind::Timeout, Some(Limit::Write)) };
         assert_eq!((error.kind(), error.limit()), expected, "{error}");
+        assert!(error.bytes_sent() > 0, "{error:?}");
         assert!(started.elapsed() < BOUND / 2, "{:?}", started.elapsed());
         drop(over);
         server.join();
     }
 }
 
-fn stream_in_chunks(socket: &mut std::net::TcpStream) {
+fn stream_in_chunks(socket: &mut std::net::TcpStream, events: usize) {
     Request::read(socket);
     let head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     socket.write_all(head).unwrap();
     let end =
         b"data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
-    for event in std::iter::repeat_n(EVENT, EVENTS).chain([end.as_slice()]) {
+    for event in std::iter::repeat_n(EVENT, events).chain([end.as_slice()]) {
         thread::sleep(Duration::from_micros(200));
         write!(socket, "{:x}\r\n", event.len()).unwrap();
         socket.write_all(event).unwrap();

@@ -104,7 +104,7 @@ fn quote_blocks<'a>(mut text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     text
 }
 
-/// The same for a short text, word by word.
+/// Quotes a short text, or the end of a long one, word by word.
 fn quote_words(mut text: &[u8], out: &mut Vec<u8>) {
     let mut staged = [0; 256];
     let most = staged.len() - 8 - ESCAPE;
@@ -223,6 +223,16 @@ mod tests {
                 assert_eq!(quote(&text), serde_json::to_string(&text).unwrap());
                 let long = text.repeat(30);
                 assert_eq!(quote(&long), serde_json::to_string(&long).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn as_many_escapes_as_can_stand_together_are_quoted_wherever_they_begin() {
+        for plain in 0..=1100 {
+            for escapes in [1, 63, 64, 65, 130] {
+                let text = "x".repeat(plain) + &"\u{1}".repeat(escapes) + &"y".repeat(70);
+                assert_eq!(quote(&text), serde_json::to_string(&text).unwrap());
             }
         }
     }

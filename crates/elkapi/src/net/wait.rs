@@ -118,15 +118,12 @@ pub(crate) fn lend<'a>(
     if soonest.is_some_and(|at| at < now + 2 * RECEIVE) {
         return Ok(None);
     }
-    let is_asked_meanwhile = || call.next_ask().is_some_and(|at| at < now + RECEIVE);
-    if is_asked_meanwhile() {
-        // Before it, then, unless that is too seldom.
-        if call.is_interrupted() {
-            return Err(Stop::Cancelled);
-        }
-        if is_asked_meanwhile() {
-            return Ok(None);
-        }
+    // A hook that would be due in the middle of it is asked before, where that does not make it much oftener.
+    if call.asks_every().is_some_and(|every| every < 4 * RECEIVE) {
+        return Ok(None);
+    }
+    if call.next_ask().is_some_and(|at| at < now + RECEIVE) && call.is_interrupted() {
+        return Err(Stop::Cancelled);
     }
     let mut lent = Lent { socket: Number::of(socket), cancels: &[] };
     for (before, cancel) in call.cancels().iter().enumerate() {

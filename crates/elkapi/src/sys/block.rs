@@ -250,6 +250,8 @@ mod tests {
                     controls: bits(|byte| byte < 0x20),
                     escapes: bits(|byte| b"\"\\/bfnrt".contains(&byte)),
                 };
+                let escaped = expected.quotes | expected.backslashes | expected.controls;
+                assert_eq!([to_be_escaped(&bytes), portable_to_be_escaped(&bytes)], [escaped; 2]);
                 let mut blocks = [Block::default(); 3];
                 assert_eq!(look(&[bytes, bytes].concat(), &mut blocks), 2);
                 assert_eq!(blocks, [expected, expected, Block::default()], "{byte} at {place}");

@@ -1,5 +1,5 @@
-//! The operating system and the processor, made safe: fork marker, wake descriptor, quiet threads,
-//! socket facts, many bytes at once.
+//! The operating system and the processor, made safe: fork marker, wake descriptor, lent socket,
+//! quiet threads, socket facts, many bytes at once.
 //!
 //! The ground floor, and the only room of this crate with `unsafe`. Nothing here knows of HTTP,
 //! calls or errors of ours.
