@@ -198,7 +198,6 @@ impl Socket {
     ) -> Result<usize, Stop> {
         self.check_owner(call)?;
         loop {
-            let blocks = self.brisk && self.can_block();
             let mut lent = None;
             if self.drained {
                 let limit = if call.is_connecting() {
@@ -208,7 +207,7 @@ impl Socket {
                 } else {
                     ends(self.since(), call.limits.idle, Limit::Idle)
                 };
-                if blocks {
+                if self.brisk && self.can_block() {
                     lent = wait::lend(self.fd.as_fd(), call, limit, until)?;
                 }
                 if lent.is_none() && self.wait_for(PollFlags::IN, call, limit, until)?.is_empty() {

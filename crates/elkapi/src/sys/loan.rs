@@ -77,7 +77,8 @@ impl Loan {
         }
     }
 
-    /// Shuts down what is lent, for receiving; of no effect on what a parent lent before a fork.
+    /// Shuts down what is lent, for receiving, and says whether that was anything; of no effect on what a parent
+    /// lent before a fork.
     /// Async-signal-safe but for `errno`: loads, compares and one `shutdown`.
     ///
     /// The caller has set its flag before.
